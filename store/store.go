@@ -1,0 +1,271 @@
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/carillon/carillon/event"
+)
+
+// Engine is all that an engine has to offer. Consumers declare the few methods that they use.
+type Engine interface {
+	Log
+	Webhooks
+	Deliveries
+
+	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
+	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
+	// the process should end, so that the next one begins with what is really on disk.
+	Run(ctx context.Context) error
+
+	// Ready returns nil while the engine takes writes.
+	Ready() error
+
+	// Close releases what the engine holds. Call it after Run has returned and all readers are done.
+	io.Closer
+}
+
+// Log is the event log.
+type Log interface {
+	// Append stores the drafts, all of them or none, and returns a receipt for each in the same order. A draft whose
+	// idempotency key was used within the window stores nothing and has the first receipt again, as Replayed; ErrKeyReused
+	// if its fingerprint is another one. The engine sets Cursor and Time of each stored event, and keeps the event: the
+	// caller must not change it any more.
+	Append(ctx context.Context, drafts []Draft) ([]Receipt, error)
+
+	// Bounds tells where the log begins and ends.
+	Bounds(ctx context.Context) (Bounds, error)
+
+	// Read returns the tenant's events after a cursor, oldest first, as the query says. [*GoneError] if retention has
+	// removed events after that cursor.
+	Read(ctx context.Context, tenant event.TenantID, q ReadQuery) (ReadResult, error)
+
+	// Tail follows the whole log, of all tenants, after a cursor.
+	Tail(after event.Cursor) Tail
+
+	// CursorBefore returns the cursor after which everything accepted at or after t is read.
+	CursorBefore(ctx context.Context, t time.Time) (event.Cursor, error)
+
+	// Event returns one event by its id, with its payload.
+	Event(ctx context.Context, tenant event.TenantID, id event.ID) (*event.Event, error)
+
+	// EventAt returns one event of any tenant by its cursor, with its payload: what a delivery is made from.
+	EventAt(ctx context.Context, c event.Cursor) (*event.Event, error)
+
+	// ListEvents lists the tenant's events, newest first, without payloads.
+	ListEvents(ctx context.Context, tenant event.TenantID, f EventFilter, p Page) (List[EventSummary], error)
+
+	// ListTopics lists the topics of which the log holds events, by name, those of the gateway itself too.
+	ListTopics(ctx context.Context, tenant event.TenantID, p Page) (List[TopicSummary], error)
+
+	// Trim removes one small step of what retention no longer keeps: the oldest events, their deliveries and attempts, idempotency keys past the window.
+	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled.
+	Trim(ctx context.Context, r Retention) (Trimmed, error)
+}
+
+// Draft is an event to append: ID, Tenant, Topic, Matches and the poster's fields are set, Cursor and Time are not.
+type Draft struct {
+	Event *event.Event
+	// Key deduplicates within the window of [Retention.Keys], per tenant; empty: no deduplication.
+	Key string
+	// Fingerprint tells one request from another under the same key.
+	Fingerprint [16]byte
+}
+
+// Receipt is what a poster is told.
+type Receipt struct {
+	ID       event.ID
+	Topic    event.Topic
+	Cursor   event.Cursor
+	Time     time.Time
+	Webhooks int // enabled webhooks that matched
+	Replayed bool
+}
+
+// Bounds are the ends of the log. All cursors in use are above Trimmed and at most Head.
+type Bounds struct {
+	Trimmed event.Cursor // the highest cursor that retention removed; reading from the earliest event is reading after it
+	Head    event.Cursor // the newest cursor given out, whether or not its event is still there
+}
+
+// ReadQuery asks for a piece of the log.
+type ReadQuery struct {
+	After    event.Cursor
+	Patterns []event.Pattern // any of them; none: no event
+	Limit    int             // events at most; at least 1
+	Bytes    int             // stop after the event that reaches this sum of payload bytes; 0: no such bound
+}
+
+// ReadResult is a piece of the log.
+type ReadResult struct {
+	Events []*event.Event
+	// Through is the cursor up to which the log was examined: read on after it. It can be above the last event's, and the
+	// result can be empty though the log goes on: an engine bounds how much of it one call examines.
+	Through event.Cursor
+	// End says that Through was the log's head when it was read.
+	End bool
+}
+
+// Tail follows the log.
+type Tail interface {
+	// Next waits for events after those it returned before and returns some, oldest first, at least one. Its errors are
+	// ctx's, [*GoneError], and the engine's own. For one goroutine.
+	Next(ctx context.Context) ([]*event.Event, error)
+}
+
+// EventFilter narrows a list of events. Zero fields do not narrow.
+type EventFilter struct {
+	Patterns     []event.Pattern
+	Since, Until time.Time // Since inclusive, Until exclusive
+}
+
+// EventSummary is an event in a list.
+type EventSummary struct {
+	Event *event.Event // without Payload and Matches
+	Size  int          // of the payload, in bytes
+	Owed  int          // enabled webhooks that matched
+}
+
+// TopicSummary is a topic of which the log holds events.
+type TopicSummary struct {
+	Topic  event.Topic
+	Events int64 // still in the log
+	Last   event.Cursor
+	LastAt time.Time
+}
+
+// Retention is what Trim keeps.
+type Retention struct {
+	Age   time.Duration // events older than this go; 0: no bound
+	Bytes int64         // the oldest events go while the log's storage is larger than this; 0: no bound
+	Keys  time.Duration // how long idempotency keys are remembered; 0: as long as the engine likes
+}
+
+// Trimmed is what one step removed.
+type Trimmed struct {
+	Events  int
+	Expired int  // deliveries that were still owed, failed with [event.ReasonExpired]
+	Swept   int  // deliveries canceled behind a webhook's line
+	More    bool // there is more to do now
+}
+
+// Page asks for a page of a list.
+type Page struct {
+	Limit int    // at least 1
+	Token string // of the page before; empty: the first
+}
+
+// List is a page of a list.
+type List[T any] struct {
+	Data []T
+	Next string // token of the next page; empty: this is the last
+}
+
+// Webhooks is the configuration of who gets what. It is small, kept in memory by every node and read there.
+type Webhooks interface {
+	// CreateWebhook stores a webhook and sets its Version and times.
+	CreateWebhook(ctx context.Context, w *event.Webhook) error
+
+	// UpdateWebhook replaces a webhook's settings, if its version is still w.Version (ErrConflict), and sets its new
+	// Version and UpdatedAt. Disabling it draws the line at the log's head for [event.ReasonDisabled].
+	UpdateWebhook(ctx context.Context, w *event.Webhook) error
+
+	// DeleteWebhook removes a webhook, and cancels what is pending for [event.ReasonDeleted].
+	DeleteWebhook(ctx context.Context, tenant event.TenantID, id event.ID) error
+
+	Webhook(ctx context.Context, tenant event.TenantID, id event.ID) (*event.Webhook, error)
+
+	// ListWebhooks lists the tenant's webhooks, newest first.
+	ListWebhooks(ctx context.Context, tenant event.TenantID, p Page) (List[*event.Webhook], error)
+
+	// WatchWebhooks calls changed with all webhooks, before it returns, and then with each that changes, in the order of
+	// the changes and before the write that made them returns. changed must be quick and must not call the engine; the
+	// webhooks are shared and must not be written to. stop ends it; changed is not called after stop has returned.
+	WatchWebhooks(changed func([]WebhookChange)) (stop func(), err error)
+}
+
+// WebhookChange is a webhook as it is now.
+type WebhookChange struct {
+	Webhook *event.Webhook
+	Deleted bool
+}
+
+// Deliveries is the ledger of what is owed.
+type Deliveries interface {
+	// Floor returns the stored floor.
+	Floor(ctx context.Context) (event.Cursor, error)
+
+	// Recorded calls yield for every delivery above the cursor that has a row.
+	Recorded(ctx context.Context, after event.Cursor, yield func(event.DeliveryID)) error
+
+	// Settle stores what became of deliveries, all in one transaction; see [Settlement] and [Spill]. It is idempotent:
+	// what was stored before is stored once. What concerns events that retention removed is left out without an error.
+	Settle(ctx context.Context, b Settlements) error
+
+	// Backlog returns the webhook's deliveries that have a row, are pending and due at now, by due time and then by
+	// cursor, and when the first of the others is due: the zero time if there is none.
+	Backlog(ctx context.Context, webhook event.ID, now time.Time, limit int) ([]event.Delivery, time.Time, error)
+
+	// Dues returns for each webhook with pending rows when the first of them is due.
+	Dues(ctx context.Context) (map[event.ID]time.Time, error)
+
+	// Delivery returns one delivery and its attempts, oldest first. A delivery that has no row yet is pending.
+	Delivery(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, []event.Attempt, error)
+
+	// ListDeliveries lists deliveries, newest event first. Of those without a row it lists only the ones of
+	// [DeliveryFilter.Event].
+	ListDeliveries(ctx context.Context, tenant event.TenantID, f DeliveryFilter, p Page) (List[event.Delivery], error)
+
+	// Reopen makes a delivery in any state pending, due now, with a full schedule before it, and returns it. ErrState if its webhook is disabled.
+	Reopen(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error)
+
+	// Cancel ends a pending delivery as canceled by hand, and returns it; ErrState if it is not pending.
+	Cancel(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error)
+}
+
+// Settlements is one write to the ledger.
+type Settlements struct {
+	Settled []Settlement
+	Spilled []Spill
+	// Floor raises the floor if it is above the stored one. Every delivery at or below it has a row, counting those of
+	// this write.
+	Floor event.Cursor
+}
+
+// Settlement is what became of a delivery, with the attempt that made it so, if one did.
+//
+// On a pending delivery, or one without a row, it takes effect whole. On one that has ended meanwhile (somebody canceled
+// it), the attempt is recorded, and only State Delivered changes the state: a request that succeeded was made. An
+// attempt number that is recorded already makes the whole settlement void.
+type Settlement struct {
+	ID     event.DeliveryID
+	Tenant event.TenantID
+
+	Attempt *event.Attempt // nil: none was made
+
+	State  event.State
+	Reason event.Reason
+	Step   int       // of the schedule, after this attempt
+	Due    time.Time // of the next attempt, for Pending
+
+	// Disable, unless empty, disables the webhook for this reason in the same transaction, and draws its line.
+	Disable event.DisabledReason
+}
+
+// Spill gives a delivery its row, pending and due at once, because it has to wait. A delivery that has a row keeps it
+// as it is: a late spill brings nothing back.
+type Spill struct {
+	ID     event.DeliveryID
+	Tenant event.TenantID
+}
+
+// DeliveryFilter narrows a list of deliveries. Zero fields do not narrow.
+type DeliveryFilter struct {
+	Webhook      event.ID
+	Event        event.ID
+	Patterns     []event.Pattern
+	State        *event.State
+	Outcome      event.Outcome // of the last attempt
+	Since, Until time.Time     // of the event's acceptance; Since inclusive, Until exclusive
+}
