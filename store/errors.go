@@ -42,4 +42,6 @@ type GoneError struct {
 }
 
 // Error implements error.
-func (e *GoneError) Error() string { return fmt.Sprintf("retention has removed events up to %s", e.Trimmed) }
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("retention has removed events up to %s", e.Trimmed)
+}
