@@ -54,6 +54,9 @@ func OutcomeOfStatus(status int) Outcome {
 	}
 }
 
+// Answered reports whether a whole answer came: only then does its status say anything.
+func (o Outcome) Answered() bool { return o == Success || o >= ErrStatus3xx }
+
 // ParseErrorClass reads the name of an outcome other than success.
 func ParseErrorClass(s string) (Outcome, error) {
 	for o := Success + 1; o < outcomesNumber; o++ {
