@@ -1,0 +1,265 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// hook is a webhook as the engine keeps it in memory. It is never changed, only replaced.
+type hook struct {
+	num        int64
+	webhook    *event.Webhook
+	deleted    bool
+	line       int64 // how many lines were drawn
+	canceledAt int64 // when the last one was, in milliseconds
+}
+
+// owed reports whether a delivery without a row is owed to this webhook.
+func (h *hook) owed(c event.Cursor) bool {
+	return !h.deleted && h.webhook.Enabled && c > h.webhook.CanceledThrough
+}
+
+// hooks is every webhook, in memory. The writer changes it after each commit.
+type hooks struct {
+	mu       sync.RWMutex
+	byID     map[event.ID]*hook // tombstones too
+	ordered  []*hook            // without tombstones, oldest first; replaced, never changed
+	watchers map[int]func([]store.WebhookChange)
+	watched  int // watchers so far
+
+	// unswept holds the webhooks that may have rows behind their line. Of the writer alone.
+	unswept map[event.ID]struct{}
+
+	// telling is held while watchers are called, so that what they hear is in order and stop can wait for them.
+	telling sync.Mutex
+}
+
+// webhookConfig is the part of a webhook's settings that is never searched for.
+type webhookConfig struct {
+	URL         string            `json:"url"`
+	Topics      []event.Pattern   `json:"topics"`
+	Retry       []time.Duration   `json:"retry"` // nanoseconds
+	Timeout     time.Duration     `json:"timeout"`
+	MaxInFlight int               `json:"max_in_flight"`
+	Description string            `json:"description,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+}
+
+// load reads every webhook.
+func (h *hooks) load(c *conn) error {
+	h.byID = make(map[event.ID]*hook)
+	h.watchers = make(map[int]func([]store.WebhookChange))
+	h.unswept = make(map[event.ID]struct{})
+	return c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
+		canceled_reason, canceled_at, created, updated, secret, config FROM webhook ORDER BY num`, nil,
+		func(s *sqlite3.Stmt) (bool, error) {
+			var config webhookConfig
+			if err := json.Unmarshal(s.ColumnRawBlob(14), &config); err != nil {
+				return false, fmt.Errorf("reading webhook %s: %w", columnID(s, 1), err)
+			}
+			k := &hook{
+				num: s.ColumnInt64(0),
+				webhook: &event.Webhook{
+					ID:              columnID(s, 1),
+					Tenant:          event.TenantID(s.ColumnInt64(2)),
+					Version:         s.ColumnInt64(3),
+					Enabled:         s.ColumnInt64(4) != 0,
+					DisabledReason:  event.DisabledReason(s.ColumnText(5)),
+					CanceledThrough: columnCursor(s, 8),
+					CanceledReason:  event.Reason(s.ColumnText(9)),
+					CreatedAt:       columnTime(s, 11),
+					UpdatedAt:       columnTime(s, 12),
+					Secret:          event.Secret(s.ColumnText(13)),
+					URL:             config.URL,
+					Topics:          config.Topics,
+					Retry:           config.Retry,
+					Timeout:         config.Timeout,
+					MaxInFlight:     config.MaxInFlight,
+					Description:     config.Description,
+					Metadata:        config.Metadata,
+				},
+				deleted:    s.ColumnInt64(6) != 0,
+				line:       s.ColumnInt64(7),
+				canceledAt: s.ColumnInt64(10),
+			}
+			h.byID[k.webhook.ID] = k
+			if !k.deleted {
+				h.ordered = append(h.ordered, k)
+			}
+			if k.line > 0 {
+				h.unswept[k.webhook.ID] = struct{}{}
+			}
+			return true, nil
+		})
+}
+
+// get returns a webhook or its tombstone; nil if there is none.
+func (h *hooks) get(id event.ID) *hook {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.byID[id]
+}
+
+// all returns the webhooks, oldest first, without tombstones. The slice is shared.
+func (h *hooks) all() []*hook {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.ordered
+}
+
+// publish makes a commit's changes visible and tells the watchers.
+func (h *hooks) publish(changed, forgotten []*hook) {
+	if len(changed) == 0 && len(forgotten) == 0 {
+		return
+	}
+	h.telling.Lock()
+	defer h.telling.Unlock()
+
+	h.mu.Lock()
+	ordered := slices.Clone(h.ordered)
+	changes := make([]store.WebhookChange, 0, len(changed))
+	for _, k := range changed {
+		h.byID[k.webhook.ID] = k
+		at, found := slices.BinarySearchFunc(ordered, k.num, func(o *hook, num int64) int { return int(o.num - num) })
+		switch {
+		case k.deleted && found:
+			ordered = slices.Delete(ordered, at, at+1)
+		case k.deleted:
+		case found:
+			ordered[at] = k
+		default:
+			ordered = slices.Insert(ordered, at, k)
+		}
+		if k.line > 0 {
+			h.unswept[k.webhook.ID] = struct{}{}
+		}
+		changes = append(changes, store.WebhookChange{Webhook: k.webhook, Deleted: k.deleted})
+	}
+	for _, k := range forgotten {
+		delete(h.byID, k.webhook.ID)
+		delete(h.unswept, k.webhook.ID)
+	}
+	h.ordered = ordered
+	watchers := make([]func([]store.WebhookChange), 0, len(h.watchers))
+	for _, number := range slices.Sorted(maps.Keys(h.watchers)) {
+		watchers = append(watchers, h.watchers[number])
+	}
+	h.mu.Unlock()
+
+	if len(changes) == 0 {
+		return
+	}
+	for _, tell := range watchers {
+		tell(changes)
+	}
+}
+
+// watch implements [store.Webhooks.WatchWebhooks].
+func (h *hooks) watch(changed func([]store.WebhookChange)) (stop func()) {
+	h.telling.Lock()
+	defer h.telling.Unlock()
+	h.mu.Lock()
+	all := make([]store.WebhookChange, len(h.ordered))
+	for i, k := range h.ordered {
+		all[i] = store.WebhookChange{Webhook: k.webhook}
+	}
+	number := h.watched
+	h.watched++
+	h.watchers[number] = changed
+	h.mu.Unlock()
+	changed(all)
+	return func() {
+		h.telling.Lock()
+		defer h.telling.Unlock()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, number)
+	}
+}
+
+// hook returns a webhook as of this batch; nil if there is none.
+func (b *batch) hook(id event.ID) *hook {
+	if k := b.hooks[id]; k != nil {
+		return k
+	}
+	return b.e.hooks.get(id)
+}
+
+// saveHook writes a webhook's row and makes it the batch's.
+func (b *batch) saveHook(k *hook) error {
+	w := k.webhook
+	config, err := json.Marshal(webhookConfig{
+		URL: w.URL, Topics: w.Topics, Retry: w.Retry, Timeout: w.Timeout,
+		MaxInFlight: w.MaxInFlight, Description: w.Description, Metadata: w.Metadata,
+	})
+	if err != nil {
+		return err
+	}
+	var num any // NULL: the next one
+	if k.num != 0 {
+		num = k.num
+	}
+	err = b.c.run(`INSERT OR REPLACE INTO webhook (num, id, tenant, version, enabled, disabled_reason, deleted, line,
+		canceled_through, canceled_reason, canceled_at, created, updated, secret, config)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		num, w.ID, w.Tenant, w.Version, w.Enabled, string(w.DisabledReason), k.deleted, k.line,
+		w.CanceledThrough, string(w.CanceledReason), k.canceledAt, fromTime(w.CreatedAt), fromTime(w.UpdatedAt),
+		w.Secret.Reveal(), string(config))
+	if err != nil {
+		return err
+	}
+	if k.num == 0 {
+		k.num = b.c.LastInsertRowID()
+	}
+	if b.hooks == nil {
+		b.hooks = make(map[event.ID]*hook)
+	}
+	b.hooks[w.ID] = k
+	b.changed = append(b.changed, k)
+	return nil
+}
+
+// drawLine cancels what is pending at the webhook, in one write. k is not yet saved.
+func (b *batch) drawLine(k *hook, reason event.Reason) {
+	k.line++
+	k.canceledAt = b.now
+	k.webhook.CanceledThrough = b.head()
+	k.webhook.CanceledReason = reason
+}
+
+// disable saves the webhook as disabled, if it is not yet.
+func (b *batch) disable(k *hook, reason event.DisabledReason) error {
+	if k.deleted || !k.webhook.Enabled {
+		return nil
+	}
+	changed := *k
+	changed.webhook = cloneWebhook(k.webhook)
+	changed.webhook.Enabled = false
+	changed.webhook.DisabledReason = reason
+	b.touch(&changed)
+	b.drawLine(&changed, event.ReasonDisabled)
+	return b.saveHook(&changed)
+}
+
+// touch counts a change of the webhook.
+func (b *batch) touch(k *hook) {
+	k.webhook.Version++
+	k.webhook.UpdatedAt = toTime(b.now)
+}
+
+func cloneWebhook(w *event.Webhook) *event.Webhook {
+	c := *w
+	c.Topics = slices.Clone(w.Topics)
+	c.Retry = slices.Clone(w.Retry)
+	c.Metadata = maps.Clone(w.Metadata)
+	return &c
+}

@@ -1,0 +1,278 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// Defaults of [Options].
+const (
+	DefaultIdempotencyWindow = 24 * time.Hour
+	DefaultMaxKeys           = 1_000_000
+)
+
+// Options say where the data is and how the engine keeps it.
+type Options struct {
+	// Path is the database file; others are kept beside it, under its name with something appended. The directory
+	// must exist.
+	Path string
+
+	// IdempotencyWindow is how long an idempotency key is remembered; zero: [DefaultIdempotencyWindow].
+	IdempotencyWindow time.Duration
+	// MaxKeys is how many idempotency keys are remembered, the newest; zero: [DefaultMaxKeys].
+	MaxKeys int
+
+	Log        *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: no metrics
+	Now        func() time.Time      // nil: time.Now
+
+	// VFS is the SQLite file system to use; empty: the operating system's.
+	VFS string
+}
+
+// Engine keeps the contract of package store in one SQLite file. It is safe for concurrent use.
+type Engine struct {
+	options Options
+	log     *slog.Logger
+	now     func() time.Time
+	metrics *metrics
+
+	lock    *sqlite3.Conn
+	writer  *conn
+	readers readers
+
+	operations chan *operation
+	running    atomic.Bool   // Run takes operations
+	stopped    chan struct{} // closed when Run has taken its last operation
+	closing    chan struct{} // closed by Close
+	closeOnce  sync.Once
+
+	failed  chan struct{} // closed by the first fault after which nothing can be promised
+	fault   error         // that fault; read it only after failed is closed
+	failing sync.Once
+
+	state state // of the writer alone
+
+	bounds struct {
+		sync.RWMutex
+		store.Bounds
+		floor event.Cursor
+	}
+
+	hooks hooks
+	ring  ring
+	used  atomic.Int64 // bytes, as of the last step of retention
+
+	checkpoint checkpointer
+}
+
+var _ store.Engine = (*Engine)(nil)
+
+var errClosed = errors.New("the store is closed")
+
+// Open opens the database at o.Path, or creates it, and brings its schema up to date. It fails with [ErrInUse] while
+// another engine, of this process or another, has it open.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	if o.IdempotencyWindow <= 0 {
+		o.IdempotencyWindow = DefaultIdempotencyWindow
+	}
+	if o.MaxKeys <= 0 {
+		o.MaxKeys = DefaultMaxKeys
+	}
+	e := &Engine{
+		options:    o,
+		log:        o.Log,
+		now:        o.Now,
+		readers:    make(readers, readerCount),
+		operations: make(chan *operation, operationQueue),
+		stopped:    make(chan struct{}),
+		closing:    make(chan struct{}),
+		failed:     make(chan struct{}),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	e.checkpoint.wanted = make(chan struct{}, 1)
+	e.checkpoint.copyAt, e.checkpoint.restartAt = checkpointPages, restartPages
+
+	if e.lock, err = lockData(o.Path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = e.Close()
+		}
+	}()
+	if e.writer, err = openWriter(o.Path, o.VFS); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", o.Path, err)
+	}
+	e.writer.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
+		e.checkpoint.pages.Store(int64(pages))
+		return nil
+	})
+	for range readerCount {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		c, err := dial(o.Path, o.VFS, true, readerCacheKiB)
+		if err != nil {
+			return nil, fmt.Errorf("opening %s for reading: %w", o.Path, err)
+		}
+		e.readers <- c
+	}
+	if e.checkpoint.conn, err = dial(o.Path, o.VFS, false, checkpointCacheKiB); err != nil {
+		return nil, fmt.Errorf("opening %s for checkpoints: %w", o.Path, err)
+	}
+	if err := e.load(); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", o.Path, err)
+	}
+	if e.metrics, err = newMetrics(e, o.Registerer); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return e, nil
+}
+
+const (
+	readerCount        = 4
+	readerCacheKiB     = 2 << 10
+	writerCacheKiB     = 16 << 10
+	checkpointCacheKiB = 256
+)
+
+// openWriter opens the connection that writes and makes the database what the engine needs.
+func openWriter(path, vfs string) (_ *conn, err error) {
+	c, err := dial(path, vfs, false, writerCacheKiB)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = c.close()
+		}
+	}()
+	// auto_vacuum can only be set before the first table is made, and is ignored after.
+	if err := c.Conn.Exec(`PRAGMA auto_vacuum = INCREMENTAL`); err != nil {
+		return nil, err
+	}
+	mode := ""
+	if _, err := c.first(`PRAGMA journal_mode = WAL`, nil, func(s *sqlite3.Stmt) { mode = s.ColumnText(0) }); err != nil {
+		return nil, fmt.Errorf("setting the journal mode: %w", err)
+	}
+	if mode != "wal" {
+		return nil, fmt.Errorf("the file system does not allow a write-ahead log (journal mode is %q)", mode)
+	}
+	// After a failed fsync the page cache can show what the disk does not have. Copying everything to the database anew
+	// makes it true before anything is built upon it.
+	if err := truncateWAL(c); err != nil {
+		return nil, fmt.Errorf("recovering the write-ahead log: %w", err)
+	}
+	if err := migrate(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// load reads what the engine keeps in memory.
+func (e *Engine) load() error {
+	c := e.writer
+	_, err := c.first(`SELECT next_cursor, last_time, trimmed, floor FROM meta`, nil, func(s *sqlite3.Stmt) {
+		e.state = state{
+			next:     columnCursor(s, 0),
+			lastTime: s.ColumnInt64(1),
+			trimmed:  columnCursor(s, 2),
+			floor:    columnCursor(s, 3),
+		}
+	})
+	if err != nil {
+		return err
+	}
+	keys, err := c.number(`SELECT count(*) FROM idempotency`)
+	if err != nil {
+		return err
+	}
+	e.state.keys = int(keys)
+	used, err := usedBytes(c)
+	if err != nil {
+		return err
+	}
+	e.used.Store(used)
+	e.state.topics = make(map[topicKey]int64)
+	e.publishBounds()
+	e.ring.reset(e.state.next - 1)
+	return e.hooks.load(c)
+}
+
+// publishBounds shows readers the writer's state.
+func (e *Engine) publishBounds() {
+	e.bounds.Lock()
+	e.bounds.Trimmed = e.state.trimmed
+	e.bounds.Head = e.state.next - 1
+	e.bounds.floor = e.state.floor
+	e.bounds.Unlock()
+}
+
+// Ready implements [store.Engine].
+func (e *Engine) Ready() error {
+	select {
+	case <-e.failed:
+		return fmt.Errorf("the store has failed: %w", e.fault)
+	case <-e.stopped:
+		return errors.New("the store has stopped")
+	default:
+	}
+	if !e.running.Load() {
+		return errors.New("the store is starting")
+	}
+	return nil
+}
+
+// fail records the fault after which nothing can be promised. The first one counts.
+func (e *Engine) fail(err error) {
+	e.failing.Do(func() {
+		e.fault = err
+		close(e.failed)
+	})
+}
+
+// Close implements [store.Engine].
+func (e *Engine) Close() error {
+	var errs []error
+	e.closeOnce.Do(func() {
+		close(e.closing)
+		e.metrics.unregister()
+		for range cap(e.readers) {
+			select {
+			case c := <-e.readers:
+				errs = append(errs, c.close())
+			default: // Open failed before it made them all
+			}
+		}
+		if e.checkpoint.conn != nil {
+			errs = append(errs, e.checkpoint.conn.close())
+		}
+		if e.writer != nil {
+			errs = append(errs, e.writer.close())
+		}
+		if e.lock != nil {
+			errs = append(errs, e.lock.Close())
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}

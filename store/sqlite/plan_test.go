@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPlans asks SQLite how it goes about the statements that can meet a long log: along an index, and without sorting.
+func TestPlans(t *testing.T) {
+	e, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "carillon.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for name, sql := range map[string]string{
+		"tail":       `SELECT ` + eventColumns + eventTables + `WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,
+		"topic":      `SELECT cursor FROM event WHERE topic = ? AND cursor > ? ORDER BY cursor LIMIT ?`,
+		"topic down": `SELECT cursor FROM event WHERE topic = ? AND cursor > ? AND cursor <= ? ORDER BY cursor DESC LIMIT ?`,
+		"scan":       `SELECT cursor, tenant, topic FROM event WHERE cursor > ? ORDER BY cursor`,
+		"all":        walkAll,
+		"failed":     walkFailed,
+		"of webhook": walkWebhook,
+		"backlog":    backlogSQL,
+		"dues":       duesSQL,
+		"recorded":   recordedSQL,
+		"sweep":      sweepSQL,
+		"keys":       forgetKeysSQL,
+		"expired":    expiredSQL,
+	} {
+		s, _, err := e.writer.Prepare(`EXPLAIN QUERY PLAN ` + sql)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var plan []string
+		for s.Step() {
+			plan = append(plan, s.ColumnText(3))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range plan {
+			// Webhooks are few; keys are walked along their index.
+			whole := strings.HasPrefix(step, "SCAN") && step != "SCAN w" && !strings.Contains(step, "idempotency_age")
+			if whole || strings.Contains(step, "TEMP B-TREE") {
+				t.Errorf("%s: %s\n\t%s", name, step, strings.Join(plan, "\n\t"))
+			}
+		}
+		if name == "sweep" || name == "backlog" || name == "dues" {
+			if !strings.Contains(strings.Join(plan, "\n"), "delivery_due") {
+				t.Errorf("%s does not go by what is due:\n\t%s", name, strings.Join(plan, "\n\t"))
+			}
+		}
+	}
+}

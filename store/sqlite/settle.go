@@ -1,0 +1,246 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// Settle implements [store.Deliveries].
+func (e *Engine) Settle(ctx context.Context, s store.Settlements) error {
+	bytes := 0
+	for i := range s.Settled {
+		bytes += 256
+		if a := s.Settled[i].Attempt; a != nil {
+			bytes += len(a.Answer)
+		}
+	}
+	return e.write(ctx, &operation{bytes: bytes, apply: func(b *batch) error {
+		for i := range s.Settled {
+			if err := b.settle(&s.Settled[i]); err != nil {
+				return err
+			}
+		}
+		// Lines come after the settlements of the same write: they were pending when they were settled.
+		for i := range s.Settled {
+			if reason := s.Settled[i].Disable; reason != "" {
+				if k := b.hook(s.Settled[i].ID.Webhook); k != nil && k.webhook.Tenant == s.Settled[i].Tenant {
+					if err := b.disable(k, reason); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		for i := range s.Spilled {
+			if err := b.spill(s.Spilled[i]); err != nil {
+				return err
+			}
+		}
+		if floor := min(s.Floor, b.head()); floor > b.floor {
+			b.floor = floor
+		}
+		return nil
+	}})
+}
+
+// ledgerRow is what a change of a delivery needs to know of its row.
+type ledgerRow struct {
+	line        int64
+	state       event.State
+	reason      event.Reason
+	attempts    int
+	step        int
+	due         int64
+	ended       int64
+	lastStatus  int
+	lastOutcome event.Outcome
+	firstNumber int
+}
+
+// row reads a delivery's row.
+func (b *batch) row(cursor event.Cursor, k *hook) (r ledgerRow, found bool, err error) {
+	found, err = b.c.first(`SELECT line, state, reason, attempts, step, due, ended, last_status, last_outcome, first_number
+		FROM delivery WHERE cursor = ? AND webhook = ?`, []any{cursor, k.num},
+		func(s *sqlite3.Stmt) {
+			r = ledgerRow{
+				line:        s.ColumnInt64(0),
+				state:       event.State(s.ColumnInt(1)),
+				reason:      event.Reason(s.ColumnText(2)),
+				attempts:    s.ColumnInt(3),
+				step:        s.ColumnInt(4),
+				due:         s.ColumnInt64(5),
+				ended:       s.ColumnInt64(6),
+				lastStatus:  s.ColumnInt(7),
+				lastOutcome: event.Outcome(s.ColumnInt(8)),
+				firstNumber: s.ColumnInt(9),
+			}
+		})
+	if found && r.state == event.Pending && r.line < k.line {
+		r.cancelBehindLine(k)
+	}
+	return r, found, err
+}
+
+// cancelBehindLine makes of a pending row what its webhook's line made of it.
+func (r *ledgerRow) cancelBehindLine(k *hook) {
+	r.line = k.line
+	r.state, r.reason = event.Canceled, k.webhook.CanceledReason
+	r.due, r.ended = 0, k.canceledAt
+}
+
+// newRow is the row of a delivery that has none yet.
+func newRow(cursor event.Cursor, k *hook) ledgerRow {
+	r := ledgerRow{line: k.line}
+	if !k.owed(cursor) {
+		r.cancelBehindLine(k)
+	}
+	return r
+}
+
+// held reports whether the log holds, or held until a moment ago, events at this cursor.
+func (b *batch) held(c event.Cursor) bool { return c > b.trimmed && c <= b.head() }
+
+// settle carries out one settlement.
+func (b *batch) settle(s *store.Settlement) error {
+	k := b.hook(s.ID.Webhook)
+	if k == nil || k.webhook.Tenant != s.Tenant || !b.held(s.ID.Event) {
+		return nil
+	}
+	row, found, err := b.row(s.ID.Event, k)
+	if err != nil {
+		return err
+	}
+	if !found {
+		row = newRow(s.ID.Event, k)
+	}
+	ended := row.state != event.Pending
+	if ended && s.Attempt == nil && s.State != event.Delivered {
+		return nil
+	}
+
+	first := false
+	if a := s.Attempt; a != nil {
+		first = row.attempts == 0
+		if !first {
+			void, err := b.recordAttempt(s, k, row.firstNumber)
+			if err != nil || void {
+				return err
+			}
+		}
+		if a.Number > row.attempts { // not a late one
+			row.lastStatus, row.lastOutcome = a.Status, a.Outcome
+		}
+		row.attempts++
+	}
+	switch {
+	case !ended:
+		row.state, row.reason, row.step = s.State, s.Reason, s.Step
+		row.due, row.ended = 0, b.now
+		if s.State == event.Pending {
+			row.due, row.ended = fromTime(s.Due), 0
+		}
+	case s.State == event.Delivered && row.state != event.Delivered:
+		row.state, row.reason, row.step, row.ended = event.Delivered, "", s.Step, b.now
+	}
+
+	var a *event.Attempt
+	if first {
+		a = s.Attempt
+	}
+	if !found {
+		return b.insertRow(s.ID.Event, k, &row, a)
+	}
+	if err := b.updateRow(s.ID.Event, k, &row); err != nil || a == nil {
+		return err
+	}
+	return b.c.run(`UPDATE delivery SET first_number = ?, first_at = ?, first_micros = ?, first_status = ?,
+		first_outcome = ?, first_answer = ? WHERE cursor = ? AND webhook = ?`,
+		a.Number, fromTime(a.At), a.Duration.Microseconds(), a.Status, int(a.Outcome), a.Answer, s.ID.Event, k.num)
+}
+
+// recordAttempt stores an attempt after the first. It is void if it is recorded already.
+func (b *batch) recordAttempt(s *store.Settlement, k *hook, firstNumber int) (void bool, err error) {
+	a := s.Attempt
+	if a.Number == firstNumber {
+		return true, nil
+	}
+	err = b.c.run(`INSERT INTO attempt (cursor, webhook, number, tenant, at, micros, status, outcome, answer)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		s.ID.Event, k.num, a.Number, s.Tenant, fromTime(a.At), a.Duration.Microseconds(), a.Status, int(a.Outcome), a.Answer)
+	return b.c.Changes() == 0, err
+}
+
+// spill gives a delivery its row.
+func (b *batch) spill(s store.Spill) error {
+	k := b.hook(s.ID.Webhook)
+	if k == nil || k.webhook.Tenant != s.Tenant || !b.held(s.ID.Event) {
+		return nil
+	}
+	if _, found, err := b.row(s.ID.Event, k); err != nil || found {
+		return err
+	}
+	row := newRow(s.ID.Event, k)
+	if row.state == event.Pending {
+		// Due when the event came: a backlog is then worked off in the order of the log.
+		accepted, err := b.c.number(`SELECT time FROM event WHERE cursor = ?`, s.ID.Event)
+		if err != nil {
+			return err
+		}
+		if accepted == 0 {
+			return nil
+		}
+		row.due = min(accepted, b.now)
+	}
+	return b.insertRow(s.ID.Event, k, &row, nil)
+}
+
+const insertRowSQL = `INSERT INTO delivery (cursor, webhook, tenant, line, state, reason, attempts, step, due, ended,
+	last_status, last_outcome, first_number, first_at, first_micros, first_status, first_outcome, first_answer)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// insertRow gives a delivery its row, with its first attempt if one was made. It binds by hand: there is one for each
+// delivery.
+func (b *batch) insertRow(cursor event.Cursor, k *hook, r *ledgerRow, a *event.Attempt) error {
+	s, err := b.c.prepare(insertRowSQL)
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		a = &event.Attempt{}
+	}
+	for _, err := range [...]error{
+		s.BindInt64(1, int64(cursor)),
+		s.BindInt64(2, k.num),
+		s.BindInt64(3, int64(k.webhook.Tenant)),
+		s.BindInt64(4, r.line),
+		s.BindInt64(5, int64(r.state)),
+		s.BindText(6, string(r.reason)),
+		s.BindInt(7, r.attempts),
+		s.BindInt(8, r.step),
+		s.BindInt64(9, r.due),
+		s.BindInt64(10, r.ended),
+		s.BindInt(11, r.lastStatus),
+		s.BindInt(12, int(r.lastOutcome)),
+		s.BindInt(13, a.Number),
+		s.BindInt64(14, fromTime(a.At)),
+		s.BindInt64(15, a.Duration.Microseconds()),
+		s.BindInt(16, a.Status),
+		s.BindInt(17, int(a.Outcome)),
+		s.BindBlob(18, a.Answer),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return s.Exec()
+}
+
+func (b *batch) updateRow(cursor event.Cursor, k *hook, r *ledgerRow) error {
+	return b.c.run(`UPDATE delivery SET line = ?, state = ?, reason = ?, attempts = ?, step = ?, due = ?, ended = ?,
+		last_status = ?, last_outcome = ? WHERE cursor = ? AND webhook = ?`,
+		r.line, int(r.state), string(r.reason), r.attempts, r.step, r.due, r.ended, r.lastStatus, int(r.lastOutcome),
+		cursor, k.num)
+}

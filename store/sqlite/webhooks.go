@@ -1,0 +1,126 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// CreateWebhook implements [store.Webhooks].
+func (e *Engine) CreateWebhook(ctx context.Context, w *event.Webhook) error {
+	var made *event.Webhook
+	err := e.write(ctx, &operation{apply: func(b *batch) error {
+		if b.hook(w.ID) != nil {
+			return fmt.Errorf("webhook %s exists: %w", w.ID, store.ErrConflict)
+		}
+		made = cloneWebhook(w)
+		made.Version = 1
+		made.CreatedAt, made.UpdatedAt = toTime(b.now), toTime(b.now)
+		made.CanceledThrough, made.CanceledReason = 0, ""
+		if made.Enabled {
+			made.DisabledReason = ""
+		}
+		return b.saveHook(&hook{webhook: made})
+	}})
+	if err == nil {
+		*w = *cloneWebhook(made)
+	}
+	return err
+}
+
+// UpdateWebhook implements [store.Webhooks]. Enabling moves the line up to the head: an event can be accepted, by a match
+// made just before, while the webhook is disabled, and must not come to life later.
+func (e *Engine) UpdateWebhook(ctx context.Context, w *event.Webhook) error {
+	var made *event.Webhook
+	err := e.write(ctx, &operation{apply: func(b *batch) error {
+		old := b.hook(w.ID)
+		if old == nil || old.deleted || old.webhook.Tenant != w.Tenant {
+			return store.ErrNotFound
+		}
+		if old.webhook.Version != w.Version {
+			return store.ErrConflict
+		}
+		k := *old
+		made = cloneWebhook(w)
+		made.CreatedAt = old.webhook.CreatedAt
+		made.CanceledThrough, made.CanceledReason = old.webhook.CanceledThrough, old.webhook.CanceledReason
+		if made.Enabled {
+			made.DisabledReason = ""
+		} else if made.DisabledReason == "" {
+			made.DisabledReason = event.DisabledByHand
+		}
+		k.webhook = made
+		b.touch(&k)
+		switch {
+		case old.webhook.Enabled && !made.Enabled:
+			b.drawLine(&k, event.ReasonDisabled)
+		case !old.webhook.Enabled && made.Enabled:
+			made.CanceledThrough, made.CanceledReason = b.head(), event.ReasonDisabled
+		}
+		return b.saveHook(&k)
+	}})
+	if err == nil {
+		*w = *cloneWebhook(made)
+	}
+	return err
+}
+
+// DeleteWebhook implements [store.Webhooks].
+func (e *Engine) DeleteWebhook(ctx context.Context, tenant event.TenantID, id event.ID) error {
+	return e.write(ctx, &operation{apply: func(b *batch) error {
+		old := b.hook(id)
+		if old == nil || old.deleted || old.webhook.Tenant != tenant {
+			return store.ErrNotFound
+		}
+		k := *old
+		k.deleted = true
+		k.webhook = cloneWebhook(old.webhook)
+		k.webhook.Secret = "" // nothing is signed with it any more
+		b.touch(&k)
+		b.drawLine(&k, event.ReasonDeleted)
+		return b.saveHook(&k)
+	}})
+}
+
+// Webhook implements [store.Webhooks].
+func (e *Engine) Webhook(_ context.Context, tenant event.TenantID, id event.ID) (*event.Webhook, error) {
+	k := e.hooks.get(id)
+	if k == nil || k.deleted || k.webhook.Tenant != tenant {
+		return nil, store.ErrNotFound
+	}
+	return cloneWebhook(k.webhook), nil
+}
+
+// ListWebhooks implements [store.Webhooks]. The page token is the number of the last webhook of the page before.
+func (e *Engine) ListWebhooks(_ context.Context, tenant event.TenantID, p store.Page) (store.List[*event.Webhook], error) {
+	var list store.List[*event.Webhook]
+	below := int64(-1)
+	if p.Token != "" {
+		var err error
+		if below, err = strconv.ParseInt(p.Token, 10, 64); err != nil || below < 0 {
+			return list, store.ErrPage
+		}
+	}
+	all := e.hooks.all()
+	for i := len(all) - 1; i >= 0; i-- {
+		k := all[i]
+		if k.webhook.Tenant != tenant || (below >= 0 && k.num >= below) {
+			continue
+		}
+		if len(list.Data) == p.Limit {
+			list.Next = strconv.FormatInt(below, 10)
+			break
+		}
+		list.Data = append(list.Data, cloneWebhook(k.webhook))
+		below = k.num
+	}
+	return list, nil
+}
+
+// WatchWebhooks implements [store.Webhooks].
+func (e *Engine) WatchWebhooks(changed func([]store.WebhookChange)) (stop func(), err error) {
+	return e.hooks.watch(changed), nil
+}

@@ -1,0 +1,6 @@
+// Package storetest is the conformance suite of package store: what every engine must pass, whatever it is built on, and
+// the benchmarks that engines share.
+//
+// [Run] checks the contract sentence by sentence, [RunModel] the ledger against a model with restarts between the steps,
+// and [Benchmark] measures.
+package storetest

@@ -1,0 +1,31 @@
+package storetest
+
+import "testing"
+
+// Run holds an engine to the contract of package store.
+func Run(t *testing.T, open Open) {
+	for _, group := range []struct {
+		name  string
+		tests []conformance
+	}{
+		{"Log", logTests},
+		{"Idempotency", idempotencyTests},
+		{"Tail", tailTests},
+		{"Webhooks", webhookTests},
+		{"Ledger", ledgerTests},
+		{"DeliveryLists", listTests},
+		{"Retention", retentionTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, test := range group.tests {
+				t.Run(test.name, func(t *testing.T) { test.run(newHarness(t, open)) })
+			}
+		})
+	}
+}
+
+// conformance is one test of the suite.
+type conformance struct {
+	name string
+	run  func(*harness)
+}
