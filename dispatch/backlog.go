@@ -1,0 +1,70 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/carillon/carillon/event"
+)
+
+// loaded is a piece of a lane's backlog.
+type loaded struct {
+	lane *lane
+	rows []event.Delivery
+	full bool // there may be more that is due now
+	next time.Time
+	err  error
+}
+
+// load asks the store for a piece of a lane's backlog.
+func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, now time.Time) {
+	l.loading = true
+	l.nextDue = time.Time{}
+	l.released = make(map[event.Cursor]struct{})
+	id := l.hook.ID
+	// Rows that are held come back too, and first: asking for as many more keeps the load from returning only those.
+	limit := lookAhead + len(l.held)
+	workers.Go(func() {
+		rows, next, err := s.store.Backlog(ctx, id, now, limit)
+		s.loaded <- loaded{l, rows, len(rows) == limit, next, err}
+	})
+}
+
+// takeBacklog queues what a load found.
+func (s *scheduler) takeBacklog(got loaded, now time.Time) {
+	l := got.lane
+	released := l.released
+	l.loading, l.released = false, nil
+	switch {
+	case got.err != nil:
+		if !s.stopping {
+			s.log.Error("a webhook's backlog cannot be read; trying again", "webhook", l.hook.ID, "error", got.err)
+		}
+		l.expect(now.Add(loadRetry))
+	case got.full:
+		l.expect(now)
+	case !got.next.IsZero():
+		l.expect(got.next)
+	}
+	for _, row := range got.rows {
+		if l.held[row.ID.Event] != nil {
+			continue
+		}
+		if _, ok := released[row.ID.Event]; ok {
+			// The row is older than what was settled while the load was under way. If it is due again, the next load
+			// shows it.
+			l.expect(now)
+			continue
+		}
+		t := &task{id: row.ID, tenant: row.Tenant, lane: l, wait: s.waitFor(row.EventID), attempts: row.Attempts, step: row.Step}
+		l.held[row.ID.Event] = t
+		if !l.open() {
+			s.callOff(t, now)
+			continue
+		}
+		l.queue(t, true)
+	}
+	s.forget(l)
+	s.touch(l, now)
+}

@@ -1,0 +1,218 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// Ledger is what deliveries need of the store.
+type Ledger interface {
+	Bounds(ctx context.Context) (store.Bounds, error)
+	Tail(after event.Cursor) store.Tail
+	EventAt(ctx context.Context, c event.Cursor) (*event.Event, error)
+	Trim(ctx context.Context, r store.Retention) (store.Trimmed, error)
+	WatchWebhooks(changed func([]store.WebhookChange)) (stop func(), err error)
+	store.Deliveries
+}
+
+// sender is the consumer's view of [Sender]; tests of the schedule answer without a network.
+type sender interface {
+	Send(ctx context.Context, r Request) Response
+}
+
+// Config is what a dispatcher needs.
+type Config struct {
+	Store     Ledger
+	Sender    *Sender
+	Retention store.Retention
+	// Drain is how long attempts in flight may go on once Run's context has ended.
+	Drain      time.Duration
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Dispatcher makes the deliveries. Its methods are safe for concurrent use.
+type Dispatcher struct {
+	store     Ledger
+	sender    sender
+	retention store.Retention
+	drain     time.Duration
+	log       *slog.Logger
+	metrics   *metrics
+	random    func() float64
+
+	matcher   *matcher
+	stopWatch func()
+
+	mu      sync.Mutex
+	waits   map[event.ID]*Wait
+	changes []store.WebhookChange // not yet seen by the scheduler
+	byHand  []byHand              // not yet seen by the scheduler
+
+	changed chan struct{} // changes or byHand has something
+}
+
+// byHand is something that a person did to a delivery, already in the store.
+type byHand struct {
+	id       event.DeliveryID
+	canceled bool // otherwise reopened
+}
+
+// New makes a dispatcher that knows the webhooks and can match; it delivers while it runs. Close it when done.
+func New(cfg Config) (*Dispatcher, error) {
+	return newDispatcher(cfg, cfg.Sender)
+}
+
+func newDispatcher(cfg Config, s sender) (*Dispatcher, error) {
+	d := &Dispatcher{
+		store: cfg.Store, sender: s, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
+		metrics: newMetrics(cfg.Registerer), random: rand.Float64,
+		matcher: newMatcher(), waits: make(map[event.ID]*Wait), changed: make(chan struct{}, 1),
+	}
+	stop, err := cfg.Store.WatchWebhooks(d.webhooksChanged)
+	if err != nil {
+		return nil, fmt.Errorf("watching webhooks: %w", err)
+	}
+	d.stopWatch = stop
+	return d, nil
+}
+
+// Close ends what New began. Call it after Run has returned.
+func (d *Dispatcher) Close() { d.stopWatch() }
+
+// Run makes deliveries until ctx ends, then gives attempts in flight up to the drain time, stores what came of them and
+// returns nil.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	s, err := newScheduler(ctx, d)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.run(gctx) })
+	g.Go(func() error { return d.retain(gctx) })
+	return g.Wait()
+}
+
+// Match returns the webhooks that an event of this topic is owed to, the disabled ones marked.
+func (d *Dispatcher) Match(tenant event.TenantID, topic event.Topic) []event.Match {
+	return d.matcher.match(tenant, topic)
+}
+
+// Expect begins a wait for an event that is about to be appended with these matches. Call Release when done with it.
+func (d *Dispatcher) Expect(id event.ID, mode Mode, matches []event.Match) *Wait {
+	var webhooks []event.ID
+	for _, m := range matches {
+		if !m.Disabled {
+			webhooks = append(webhooks, m.Webhook)
+		}
+	}
+	w := newWait(mode, webhooks)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits[id] = w
+	return w
+}
+
+// Join returns the wait for an event that somebody waits for at the moment. Call Release when done with it.
+func (d *Dispatcher) Join(id event.ID) (*Wait, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w, ok := d.waits[id]
+	if ok {
+		w.hold(1)
+	}
+	return w, ok
+}
+
+// Release ends what Expect or Join began. The deliveries go on as usual.
+func (d *Dispatcher) Release(id event.ID, w *Wait) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w.hold(-1) == 0 {
+		delete(d.waits, id)
+	}
+}
+
+func (d *Dispatcher) waitFor(id event.ID) *Wait {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waits[id]
+}
+
+// PingTopic is the topic of the event that Ping sends. It is never in the log.
+const PingTopic event.Topic = "_carillon.ping"
+
+// Ping sends a webhook one signed request outside of the log, and returns what came back.
+func (d *Dispatcher) Ping(ctx context.Context, w *event.Webhook) Answer {
+	id := event.NewID()
+	now := time.Now().UTC()
+	ev := &event.Event{
+		ID: id, Tenant: w.Tenant, Topic: PingTopic, Time: now, ContentType: "application/json",
+		Payload: fmt.Appendf(nil, `{"type":"ping","webhook":%q,"time":%q}`, w.ID, now.Format(time.RFC3339)),
+	}
+	return d.sender.Send(ctx, Request{Webhook: w, Event: ev, Attempt: 1}).Answer
+}
+
+// Retry gives a delivery a full schedule again, beginning now. Errors as [store.Deliveries].Reopen.
+func (d *Dispatcher) Retry(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
+	delivery, err := d.store.Reopen(ctx, tenant, id)
+	if err == nil {
+		d.tell(byHand{id: id})
+	}
+	return delivery, err
+}
+
+// Cancel calls a pending delivery off. An attempt in flight is not interrupted, and if it succeeds the delivery is
+// delivered after all. Errors as [store.Deliveries].Cancel.
+func (d *Dispatcher) Cancel(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
+	delivery, err := d.store.Cancel(ctx, tenant, id)
+	if err == nil {
+		d.tell(byHand{id: id, canceled: true})
+	}
+	return delivery, err
+}
+
+func (d *Dispatcher) tell(h byHand) {
+	d.mu.Lock()
+	d.byHand = append(d.byHand, h)
+	d.mu.Unlock()
+	d.nudge()
+}
+
+// webhooksChanged is called by the store, in the order of the changes.
+func (d *Dispatcher) webhooksChanged(changes []store.WebhookChange) {
+	d.matcher.apply(changes)
+	d.mu.Lock()
+	d.changes = append(d.changes, changes...)
+	d.mu.Unlock()
+	d.nudge()
+}
+
+func (d *Dispatcher) nudge() {
+	select {
+	case d.changed <- struct{}{}:
+	default: // a nudge is on its way already
+	}
+}
+
+// news takes what happened since the last call.
+func (d *Dispatcher) news() ([]store.WebhookChange, []byHand) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changes, hands := d.changes, d.byHand
+	d.changes, d.byHand = nil, nil
+	return changes, hands
+}

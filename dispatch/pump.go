@@ -1,0 +1,62 @@
+package dispatch
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// touch has a lane whose state changed looked at in the next turn of the loop.
+func (s *scheduler) touch(l *lane, now time.Time) { s.wakeAt(l, now) }
+
+func (s *scheduler) wakeAt(l *lane, at time.Time) {
+	l.wakeAt = at
+	if l.heapAt >= 0 {
+		heap.Fix(&s.wakes, l.heapAt)
+	} else {
+		heap.Push(&s.wakes, l)
+	}
+}
+
+// wakeLanes sees to every lane whose time has come, and to those that waited for room.
+func (s *scheduler) wakeLanes(ctx context.Context, workers *sync.WaitGroup, now time.Time) {
+	for s.blocked.len() > 0 && s.room() {
+		l, _ := s.blocked.pop()
+		l.blocked = false
+		s.pump(ctx, workers, l, now)
+	}
+	for len(s.wakes) > 0 && !s.wakes[0].wakeAt.After(now) {
+		s.pump(ctx, workers, heap.Pop(&s.wakes).(*lane), now)
+	}
+}
+
+// room reports whether the process can take on another attempt.
+func (s *scheduler) room() bool {
+	return s.inFlight < maxInFlight && s.storing+len(s.pending.settled) < maxUnsettled
+}
+
+// pump starts what a lane may start, asks the store for more of its backlog, and sets when it is looked at again.
+func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, now time.Time) {
+	if s.stopping {
+		return
+	}
+	for l.startable(now) {
+		if !s.room() {
+			if !l.blocked {
+				l.blocked = true
+				s.blocked.push(l)
+			}
+			break
+		}
+		if t := l.next(); t != nil {
+			s.start(ctx, workers, t)
+		}
+	}
+	if l.wantsLoad() && !l.nextDue.After(now) {
+		s.load(ctx, workers, l, now)
+	}
+	if at := l.wake(now); !at.IsZero() && at.After(now) {
+		s.wakeAt(l, at)
+	}
+}
