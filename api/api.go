@@ -1,0 +1,92 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/carillon/carillon/dispatch"
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+	"github.com/carillon/carillon/stream"
+)
+
+// Store is what the API needs of an engine.
+type Store interface {
+	store.Log
+	store.Webhooks
+	store.Deliveries
+}
+
+// Config is what an API is made of. All fields are needed but where they say otherwise.
+type Config struct {
+	Store    Store
+	Dispatch *dispatch.Dispatcher
+	Guard    *dispatch.Guard
+	Streams  *stream.Hub
+	Log      *slog.Logger
+
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+
+	// MaxBody is how many bytes a request's body may have.
+	MaxBody int64
+
+	// Source is the CloudEvents source of events that were not posted as CloudEvents, such as /carillon.
+	Source string
+
+	// AdminKey, unless empty, is what every request must carry as a bearer token. While it is empty the gateway must
+	// listen on loopback only, and the door looks at Host, Origin and Sec-Fetch-Site instead.
+	AdminKey event.Secret
+
+	// Hosts are names by which the gateway may be addressed besides localhost and loopback addresses, while there is no
+	// key. Without ports. May be empty.
+	Hosts []string
+
+	// CORSOrigins are the origins whose pages may read answers, such as https://app.example.com; "*" is every one. May be
+	// empty.
+	CORSOrigins []string
+
+	OpenAPI []byte       // the text of openapi.yaml
+	Console http.Handler // the page at / and its files under /assets/
+
+	// Ready returns nil while the gateway can do its work.
+	Ready func() error
+
+	Version string
+}
+
+// API serves the gateway's HTTP surface. Safe for concurrent use.
+type API struct {
+	cfg      Config
+	store    Store
+	dispatch *dispatch.Dispatcher
+	streams  *stream.Hub
+	log      *slog.Logger
+	metrics  *metrics
+	inFlight keysInFlight
+	waits    waits
+	router   *chi.Mux
+}
+
+// New makes an API. It registers its metrics, and panics if that was done before.
+func New(cfg Config) *API {
+	a := &API{
+		cfg: cfg, store: cfg.Store, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
+		metrics: newMetrics(cfg.Registerer),
+	}
+	a.router = a.routes()
+	return a
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }
+
+// Routes gives the router, for whoever wants to walk it.
+func (a *API) Routes() chi.Routes { return a.router }
+
+// Drain ends the waits of all synchronous posters, now and from now on: they get their receipts. Streams are ended by
+// their hub.
+func (a *API) Drain() { a.waits.drain() }

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/carillon/carillon/event"
+)
+
+// door lets requests in, and says who each comes from. There are two: with a key, who has the key may come in; without
+// one the gateway listens on loopback only, and who can connect may come in, unless it is a browser acting for a foreign
+// web page. That matters because every page in the world can make its visitor's browser send requests to loopback.
+func (a *API) door(next http.Handler) http.Handler {
+	admit := a.loopbackDoor()
+	if a.cfg.AdminKey != "" {
+		admit = a.keyDoor()
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := admit(r); p != nil {
+			if p.status == http.StatusUnauthorized {
+				w.Header().Set("Www-Authenticate", `Bearer realm="carillon"`)
+			}
+			a.refuse(w, r, *p)
+			return
+		}
+		requestOf(r).principal = Principal{Tenant: event.DefaultTenant}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) keyDoor() func(*http.Request) *problem {
+	key := newKey(a.cfg.AdminKey)
+	return func(r *http.Request) *problem {
+		if key.opens(r) {
+			return nil
+		}
+		if r.Header.Get("Authorization") == "" {
+			return kindUnauthorized.is("Send the key as Authorization: Bearer KEY.")
+		}
+		return kindUnauthorized.is("The key in Authorization is not one of this gateway's.")
+	}
+}
+
+func (a *API) loopbackDoor() func(*http.Request) *problem {
+	return func(r *http.Request) *problem {
+		// A foreign page whose name was pointed at loopback (DNS rebinding) is of the same origin for the browser, but
+		// its name stands in Host.
+		if p := a.checkHost(r); p != nil {
+			return p
+		}
+		origins := r.Header["Origin"]
+		allowed := len(origins) == 1 && a.originAllowed(origins[0])
+		if len(origins) > 0 && !allowed && !(len(origins) == 1 && sameOrigin(origins[0], r)) {
+			return kindForbidden.is("The page that sends this is of another origin. --cors-origin lets an origin in.")
+		}
+		// Requests that carry no Origin, such as those of an <img>, tell by this where they come from.
+		switch site := r.Header.Get("Sec-Fetch-Site"); site {
+		case "", "same-origin", "none":
+			return nil
+		default:
+			if allowed {
+				return nil
+			}
+			return kindForbidden.is("A page of another site makes the browser send this. --cors-origin lets an origin in.")
+		}
+	}
+}
+
+// visitorsDoor is the door of the console's page and of what anybody may read: without a key only Host is looked at, so
+// that a link from anywhere leads to the page.
+func (a *API) visitorsDoor(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.cfg.AdminKey == "" {
+			if p := a.checkHost(r); p != nil {
+				a.refuse(w, r, *p)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) checkHost(r *http.Request) *problem {
+	host := hostname(r.Host)
+	if strings.EqualFold(host, "localhost") {
+		return nil
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+		return nil
+	}
+	if slices.ContainsFunc(a.cfg.Hosts, func(name string) bool { return strings.EqualFold(name, host) }) {
+		return nil
+	}
+	return kindForbidden.is("While the gateway has no key it answers only to localhost and loopback addresses in Host.")
+}
+
+// hostname strips the port and, of an IPv6 address, the brackets.
+func hostname(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+}
+
+// originAllowed reports whether the origin is on the CORS allow-list.
+func (a *API) originAllowed(origin string) bool {
+	return slices.ContainsFunc(a.cfg.CORSOrigins, func(allowed string) bool {
+		return allowed == "*" || strings.EqualFold(allowed, origin)
+	})
+}
+
+// sameOrigin reports whether the origin is the one that the request was sent to.
+func sameOrigin(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	if port == "" {
+		return false
+	}
+	return strings.EqualFold(withPort(u.Host, port), withPort(r.Host, port))
+}
+
+func withPort(hostport, port string) string {
+	if _, _, err := net.SplitHostPort(hostport); err == nil {
+		return hostport
+	}
+	return hostport + ":" + port
+}

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/carillon/carillon/event"
+)
+
+func TestParsePrefer(t *testing.T) {
+	for _, c := range []struct {
+		values []string
+		want   time.Duration
+		bad    bool
+	}{
+		{nil, 0, false},
+		{[]string{""}, 0, false},
+		{[]string{"wait=10"}, 10 * time.Second, false},
+		{[]string{" WAIT = 10 "}, 10 * time.Second, false},
+		{[]string{`wait="10"`}, 10 * time.Second, false},
+		{[]string{"respond-async, wait=10"}, 10 * time.Second, false},
+		{[]string{"handling=lenient;strict", "wait=7; x=y"}, 7 * time.Second, false},
+		{[]string{`foo="a, wait=1", wait=2`}, 2 * time.Second, false},
+		{[]string{`foo="a\", wait=1", wait=2`}, 2 * time.Second, false},
+		{[]string{`foo; bar="wait=1"`}, 0, false},
+		{[]string{"wait=5, wait=6"}, 5 * time.Second, false},
+		{[]string{"wait=0"}, 0, false},
+		{[]string{"wait=60"}, time.Minute, false},
+		{[]string{"wait=61"}, time.Minute, false},
+		{[]string{"wait=99999999999999999999999"}, time.Minute, false},
+		{[]string{"waiting=1"}, 0, false},
+		{[]string{",,;,"}, 0, false},
+		{[]string{"wait"}, 0, true},
+		{[]string{"wait="}, 0, true},
+		{[]string{`wait=""`}, 0, true},
+		{[]string{"wait=-1"}, 0, true},
+		{[]string{"wait=1s"}, 0, true},
+		{[]string{`wait="1`}, 0, true},
+	} {
+		got, err := parsePrefer(c.values)
+		if got != c.want || (err != nil) != c.bad {
+			t.Errorf("%q: %v, %v", c.values, got, err)
+		}
+	}
+}
+
+func FuzzPrefer(f *testing.F) {
+	for _, seed := range []string{"wait=10", `foo="a\", wait=1";b=c, wait="2"`, "respond-async", `"`, `\`, "wait=", ",;="} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		got, err := parsePrefer([]string{a, b})
+		if got < 0 || got > maxWait || got%time.Second != 0 || err != nil && got != 0 {
+			t.Errorf("%v, %v", got, err)
+		}
+		if first, err := parsePrefer([]string{a}); err == nil && first > 0 && got != first {
+			t.Errorf("a second header changes the wait from %v to %v", first, got)
+		}
+	})
+}
+
+func FuzzTraceparent(f *testing.F) {
+	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	f.Add("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")
+	f.Fuzz(func(t *testing.T, s string) {
+		if validTraceparent(s) && (len(s) < 55 || len(s) > 255 || strings.ToLower(s[:55]) != s[:55] || s[:2] == "ff") {
+			t.Errorf("%q is let through", s)
+		}
+	})
+}
+
+func FuzzWebhookBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"url":"https://example.com/","topics":["a.*"],"metadata":{"a":"b","c":null}}`,
+		`{"url":"https://example.com/","topics":["a"],"retry":{"max_attempts":8,"initial":"5s","factor":3,"max":"12h"}}`,
+		`{"url":"https://example.com/","topics":["a"],"retry":{"schedule":["5s","2m"]},"timeout":"1.5s","enabled":false}`,
+		`{"url":"https://example.com/","topics":["a"],"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","max_in_flight":4,"description":null}`,
+		`{`, `[]`, `null`, `{"a":{"a":{}}}`, `{"url":1,"URL":2,"url":3}`, `{} x`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		members, err := parseObject([]byte(text))
+		if err != nil {
+			return
+		}
+		var known map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &known); err != nil {
+			t.Fatalf("encoding/json refuses what was read: %v", err)
+		}
+		// Names that are not UTF-8 can fall together there.
+		if utf8.ValidString(text) && len(known) != len(members) {
+			t.Fatalf("%d members were read, encoding/json reads %d", len(members), len(known))
+		}
+		w := newWebhook()
+		if bad := applyWebhook(w, members); len(bad) > 0 {
+			for _, b := range bad {
+				if b.Detail == "" {
+					t.Errorf("%s is wrong without a reason", b.Field)
+				}
+			}
+			return
+		}
+		// What is accepted is shown as something that is accepted again, and is the same then.
+		shown, err := json.Marshal(showWebhook(w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc map[string]json.RawMessage
+		if err := json.Unmarshal(shown, &doc); err != nil {
+			t.Fatal(err)
+		}
+		again := newWebhook()
+		var settings []member
+		for _, name := range []string{"url", "topics", "retry", "timeout", "max_in_flight", "enabled", "description", "metadata"} {
+			settings = append(settings, member{name, doc[name]})
+		}
+		if bad := applyWebhook(again, settings); len(bad) > 0 {
+			t.Fatalf("what is shown is not accepted: %s: %v", shown, bad)
+		}
+		if twice, _ := json.Marshal(showWebhook(again)); string(twice) != string(shown) {
+			t.Errorf("%s became %s", shown, twice)
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{
+		"limit=5&page=x", "topic=a.*&topic=**&since=2026-11-22T18:46:22Z", "limit=0", "limit=99999999999999999999", "a;b", "%zz", "limit=&limit=",
+		"webhook=0197a2c4-1f3e-7c11-9a3b-5f2d8c4e6b01", "since=2026-11-22T18:46:22+01:00",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL = &url.URL{Path: "/", RawQuery: raw}
+		q := readQuery(r, "topic", "since", "webhook", "limit", "page")
+		patterns, since, id, page := q.patterns("topic"), q.time("since"), q.id("webhook"), q.page()
+		if p := q.problem(); p != nil {
+			if len(p.errors) == 0 || p.detail == "" {
+				t.Error("refused without a reason")
+			}
+			return
+		}
+		if page.Limit < 1 || page.Limit > maxLimit {
+			t.Errorf("limit %d", page.Limit)
+		}
+		for _, p := range patterns {
+			if _, err := event.ParsePattern(string(p)); err != nil {
+				t.Errorf("pattern %q: %v", p, err)
+			}
+		}
+		if given := strings.Contains(raw, "webhook="); !given && !id.IsZero() || !strings.Contains(raw, "since") && !since.IsZero() {
+			if !strings.Contains(raw, "%") {
+				t.Errorf("%v %v out of nothing", id, since)
+			}
+		}
+	})
+}
+
+func TestSpansAreShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		5 * time.Second: `"5s"`, 2 * time.Minute: `"2m"`, 24 * time.Hour: `"24h"`, 90 * time.Minute: `"1h30m"`, time.Hour + time.Second: `"1h0m1s"`,
+		1500 * time.Millisecond: `"1.5s"`, 0: `"0s"`, 10 * time.Second: `"10s"`, 20 * time.Minute: `"20m"`, time.Hour + 10*time.Minute: `"1h10m"`,
+	} {
+		got, err := span(d).MarshalJSON()
+		if err != nil || string(got) != want {
+			t.Errorf("%v is shown as %s (%v), want %s", d, got, err, want)
+		}
+		var back span
+		if err := back.UnmarshalJSON(got); err != nil || time.Duration(back) != d {
+			t.Errorf("%s is read as %v (%v)", got, time.Duration(back), err)
+		}
+	}
+}
+
+func TestTextCutInACharacter(t *testing.T) {
+	for _, c := range []struct {
+		bytes    string
+		cut      bool
+		text     string
+		encoding string
+	}{
+		{"plain", true, "plain", ""},
+		{"a€"[:3], true, "a", ""},
+		{"a€", true, "a€", ""},
+		{"a€"[:3], false, "", "base64"},
+		{"\xff\xfe\xff\xff\xff", true, "", "base64"},
+		{"", true, "", ""},
+		{"\xe2", true, "", ""},
+	} {
+		got := textOf([]byte(c.bytes), c.cut)
+		if got.encoding != c.encoding || c.encoding == "" && got.text != c.text {
+			t.Errorf("%q: %+v", c.bytes, got)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
+)
+
+// Bounds of a list's limit.
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// query reads a request's query and gathers what is wrong with it, so that the client hears of everything at once. A
+// parameter that nobody knows is wrong too: a filter that is misspelt would otherwise list everything.
+type query struct {
+	values url.Values
+	bad    []event.FieldError
+}
+
+// readQuery takes the names of the parameters that are known.
+func readQuery(r *http.Request, known ...string) *query {
+	q := &query{}
+	if r.URL.RawQuery == "" {
+		return q
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		q.wrong("query", "is wrongly escaped")
+		return q
+	}
+	q.values = values
+	unknown := make([]string, 0)
+	for name := range values {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	for _, name := range unknown {
+		if len(known) == 0 {
+			q.wrong(name, "unknown parameter; none are taken here")
+		} else {
+			q.wrong(name, "unknown parameter; known are %s", strings.Join(known, ", "))
+		}
+	}
+	return q
+}
+
+func (q *query) wrong(field, format string, args ...any) {
+	q.bad = append(q.bad, event.FieldError{Field: field, Detail: fmt.Sprintf(format, args...)})
+}
+
+// problem returns what is wrong, or nil.
+func (q *query) problem() *problem {
+	if len(q.bad) == 0 {
+		return nil
+	}
+	return kindBadRequest.in(q.bad...)
+}
+
+// text returns the value of a parameter that may be given once; false where it is not given. Given and empty is wrong:
+// it is what a script sends whose variable was not set.
+func (q *query) text(name string) (string, bool) {
+	all := q.values[name]
+	switch {
+	case len(all) == 0:
+		return "", false
+	case len(all) > 1:
+		q.wrong(name, "may be given once")
+		return "", false
+	case all[0] == "":
+		q.wrong(name, "must not be empty")
+		return "", false
+	}
+	return all[0], true
+}
+
+// patterns returns the values of a parameter that may be given several times.
+func (q *query) patterns(name string) []event.Pattern {
+	all := q.values[name]
+	if len(all) > event.MaxPatterns {
+		q.wrong(name, "is given %d times; at most %d are allowed", len(all), event.MaxPatterns)
+		return nil
+	}
+	patterns := make([]event.Pattern, 0, len(all))
+	for _, text := range all {
+		pattern, err := event.ParsePattern(text)
+		if err != nil {
+			q.wrong(name, "%s", err)
+			continue
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns
+}
+
+// time returns the value of a parameter that is an RFC 3339 time.
+func (q *query) time(name string) time.Time {
+	text, given := q.text(name)
+	if !given {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		if strings.Contains(text, " ") {
+			q.wrong(name, "is not an RFC 3339 time; a + must be written as %%2B in a URL")
+		} else {
+			q.wrong(name, "is not an RFC 3339 time such as 2006-01-02T15:04:05Z")
+		}
+		return time.Time{}
+	}
+	return t
+}
+
+func (q *query) id(name string) event.ID {
+	text, given := q.text(name)
+	if !given {
+		return event.ID{}
+	}
+	id, err := event.ParseID(text)
+	if err != nil {
+		q.wrong(name, "is %s", event.ErrID)
+	}
+	return id
+}
+
+// page returns the limit and page parameters, which all lists take.
+func (q *query) page() store.Page {
+	page := store.Page{Limit: defaultLimit}
+	if text, given := q.text("limit"); given {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLimit {
+			q.wrong("limit", "must be a number from 1 to %d", maxLimit)
+		} else {
+			page.Limit = n
+		}
+	}
+	page.Token, _ = q.text("page")
+	return page
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/carillon/carillon/event"
+)
+
+// request is what the middleware knows of a request. There is one in every request's context, filled in by the rooms
+// that it passes; only the goroutine that serves the request touches it.
+type request struct {
+	id        event.ID // made when first asked for
+	principal Principal
+	written   *answerWriter
+}
+
+type requestKey struct{}
+
+// withRequest is the outermost middleware.
+func (a *API) withRequest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		written := &answerWriter{ResponseWriter: w}
+		// No answer may be taken for something that it does not say it is.
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		info := &request{written: written}
+		next.ServeHTTP(written, r.WithContext(context.WithValue(r.Context(), requestKey{}, info)))
+	})
+}
+
+func requestOf(r *http.Request) *request {
+	return r.Context().Value(requestKey{}).(*request)
+}
+
+// requestID returns the id under which the log knows this request and which a problem gives as its instance.
+func requestID(r *http.Request) event.ID {
+	info := requestOf(r)
+	if info.id.IsZero() {
+		info.id = event.NewID()
+	}
+	return info.id
+}
+
+// answerWriter remembers what was answered. What a [http.ResponseController] can do with the writer below it can do
+// with this one.
+type answerWriter struct {
+	http.ResponseWriter
+	status int // 0 until the head was written
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *answerWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (w *answerWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// headAsGet lets HEAD ask for whatever GET can ask for, but streams: an answer without a body that never ends is of no
+// use to anybody.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && !isStream(r.URL.Path) {
+			chi.RouteContext(r.Context()).RouteMethod = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}

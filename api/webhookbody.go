@@ -1,0 +1,241 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/sign"
+)
+
+// What a retry schedule gets that names only how many attempts it wants.
+const (
+	defaultInitial = 5 * time.Second
+	defaultFactor  = 3
+	defaultMax     = 12 * time.Hour
+	maxFactor      = 100
+)
+
+// newWebhook returns a webhook with the defaults of all that its maker may leave out.
+func newWebhook() *event.Webhook {
+	return &event.Webhook{
+		Retry: event.DefaultSchedule(), Timeout: event.DefaultTimeout, MaxInFlight: event.DefaultMaxInFlight, Enabled: true,
+	}
+}
+
+// applyWebhook writes what the members say into w and returns all that is wrong, the settings that result included. It
+// is a JSON merge patch (RFC 7396): a null takes a setting back to its default, and metadata is merged by its keys. A
+// retry schedule is replaced whole, as its parts say nothing by themselves.
+func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
+	defaults := newWebhook()
+	var bad []event.FieldError
+	add := func(err *event.FieldError) {
+		if err != nil {
+			bad = append(bad, *err)
+		}
+	}
+	for _, m := range members {
+		switch m.name {
+		case "url":
+			add(set(&w.URL, m, "a text"))
+		case "topics":
+			add(setTopics(w, m))
+		case "secret":
+			add(setSecret(w, m))
+		case "retry":
+			add(setRetry(w, m))
+		case "timeout":
+			timeout := span(w.Timeout)
+			add(setOr(&timeout, m, span(defaults.Timeout), `a duration such as "15s"`))
+			w.Timeout = time.Duration(timeout)
+		case "max_in_flight":
+			add(setOr(&w.MaxInFlight, m, defaults.MaxInFlight, "a whole number"))
+		case "enabled":
+			add(setEnabled(w, m))
+		case "description":
+			add(setOr(&w.Description, m, "", "a text"))
+		case "metadata":
+			bad = append(bad, mergeMetadata(w, m)...)
+		default:
+			bad = append(bad, event.FieldError{Field: m.name, Detail: "unknown field"})
+		}
+	}
+	// A field that could not be read still has the value that it had, of which nothing need be said.
+	for _, err := range w.Validate() {
+		if !slices.ContainsFunc(bad, func(other event.FieldError) bool { return other.Field == err.Field }) {
+			bad = append(bad, err)
+		}
+	}
+	return bad
+}
+
+// set reads a setting that has no default.
+func set[T any](to *T, m member, want string) *event.FieldError {
+	v, err := readValue[T](m, want)
+	if err == nil {
+		*to = v
+	}
+	return err
+}
+
+// setOr reads a setting for which null means the default.
+func setOr[T any](to *T, m member, otherwise T, want string) *event.FieldError {
+	if m.null() {
+		*to = otherwise
+		return nil
+	}
+	return set(to, m, want)
+}
+
+func setTopics(w *event.Webhook, m member) *event.FieldError {
+	topics, err := readValue[[]string](m, "a list of topic patterns")
+	if err != nil {
+		return err
+	}
+	w.Topics = make([]event.Pattern, len(topics))
+	for i, topic := range topics {
+		w.Topics[i] = event.Pattern(topic)
+	}
+	return nil
+}
+
+func setSecret(w *event.Webhook, m member) *event.FieldError {
+	text, bad := readValue[string](m, "a text that begins with whsec_")
+	if bad != nil {
+		return bad
+	}
+	if _, err := sign.ParseSecret(text); err != nil {
+		return &event.FieldError{Field: m.name, Detail: err.Error()}
+	}
+	w.Secret = event.Secret(text)
+	return nil
+}
+
+func setEnabled(w *event.Webhook, m member) *event.FieldError {
+	enabled := w.Enabled
+	if err := setOr(&enabled, m, true, "true or false"); err != nil {
+		return err
+	}
+	// Said again, it changes nothing: why the webhook was disabled stays known.
+	if enabled == w.Enabled {
+		return nil
+	}
+	w.Enabled = enabled
+	w.DisabledReason = ""
+	if !enabled {
+		w.DisabledReason = event.DisabledByHand
+	}
+	return nil
+}
+
+// mergeMetadata does not write to the map that w has: others may be reading it.
+func mergeMetadata(w *event.Webhook, m member) []event.FieldError {
+	if m.null() {
+		w.Metadata = nil
+		return nil
+	}
+	entries, err := parseObject(m.value)
+	if err != nil {
+		return []event.FieldError{{Field: m.name, Detail: err.Error()}}
+	}
+	merged := make(map[string]string, len(w.Metadata)+len(entries))
+	for k, v := range w.Metadata {
+		merged[k] = v
+	}
+	var bad []event.FieldError
+	for _, entry := range entries {
+		if entry.null() {
+			delete(merged, entry.name)
+			continue
+		}
+		v, err := readValue[string](entry, "a text")
+		if err != nil {
+			bad = append(bad, event.FieldError{Field: m.name + "." + entry.name, Detail: err.Detail})
+			continue
+		}
+		merged[entry.name] = v
+	}
+	w.Metadata = merged
+	return bad
+}
+
+func setRetry(w *event.Webhook, m member) *event.FieldError {
+	if m.null() {
+		w.Retry = event.DefaultSchedule()
+		return nil
+	}
+	schedule, err := readRetry(m)
+	if err != nil {
+		return err
+	}
+	w.Retry = schedule
+	return nil
+}
+
+// readRetry reads either form of a schedule: the delays themselves, or the rule that makes them.
+func readRetry(m member) (event.Schedule, *event.FieldError) {
+	wrong := func(format string, args ...any) (event.Schedule, *event.FieldError) {
+		return nil, &event.FieldError{Field: m.name, Detail: fmt.Sprintf(format, args...)}
+	}
+	parts, err := parseObject(m.value)
+	if err != nil {
+		return wrong("%s", err)
+	}
+	attempts, initial, factor, longest := 0, span(defaultInitial), float64(defaultFactor), span(defaultMax)
+	var schedule event.Schedule
+	var rule, list bool
+	for _, part := range parts {
+		var bad *event.FieldError
+		switch part.name {
+		case "schedule":
+			list = true
+			schedule, bad = readDelays(part)
+		case "max_attempts":
+			rule = true
+			bad = set(&attempts, part, "a whole number")
+		case "initial":
+			bad = set(&initial, part, `a duration such as "5s"`)
+		case "factor":
+			bad = set(&factor, part, "a number")
+		case "max":
+			bad = set(&longest, part, `a duration such as "12h"`)
+		default:
+			bad = &event.FieldError{Field: part.name, Detail: "unknown field"}
+		}
+		if bad != nil {
+			return nil, &event.FieldError{Field: m.name + "." + bad.Field, Detail: bad.Detail}
+		}
+	}
+	switch {
+	case list && len(parts) > 1:
+		return wrong("takes either schedule or max_attempts, initial, factor and max")
+	case list:
+		return schedule, nil
+	case !rule:
+		return wrong("needs schedule or max_attempts")
+	case attempts < 1 || attempts > event.MaxRetries+1:
+		return wrong("max_attempts is %d; 1 to %d are allowed", attempts, event.MaxRetries+1)
+	case math.IsNaN(factor) || factor < 1 || factor > maxFactor:
+		return wrong("factor must be from 1 to %d", maxFactor)
+	case longest < initial:
+		return wrong("max is shorter than initial")
+	}
+	return event.GeometricSchedule(attempts, time.Duration(initial), factor, time.Duration(longest)), nil
+}
+
+func readDelays(m member) (event.Schedule, *event.FieldError) {
+	delays, err := readValue[[]*span](m, `a list of durations such as ["5s", "2m"]`)
+	if err != nil {
+		return nil, err
+	}
+	schedule := make(event.Schedule, len(delays))
+	for i, d := range delays {
+		if d == nil {
+			return nil, &event.FieldError{Field: m.name, Detail: "must not hold null"}
+		}
+		schedule[i] = time.Duration(*d)
+	}
+	return schedule, nil
+}
