@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of the process.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// Process is what a command sees of the world it runs in.
+type Process struct {
+	Args      []string // without the program's name
+	Stdin     io.Reader
+	Stdout    io.Writer
+	Stderr    io.Writer
+	LookupEnv func(name string) (value string, ok bool)
+
+	// OpenAPI is the text of openapi.yaml, which the gateway serves.
+	OpenAPI []byte
+}
+
+// commands is the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the gateway."`
+	Publish publishCommand `cmd:"" help:"Post one event and print its receipt."`
+	Tail    tailCommand    `cmd:"" help:"Print the events of topics as they are accepted."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// usageError is a mistake in the command line or the configuration: trying again without changing them is useless.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// errTold ends a command as failed when the user has been told everything already.
+var errTold = errors.New("failed")
+
+// Main runs one command until it is done or ctx ends, and returns the process's exit code.
+func Main(ctx context.Context, p Process) int {
+	var c commands
+	helped := false
+	settings := &settings{lookupEnv: p.LookupEnv}
+	parser, err := kong.New(&c,
+		kong.Name("carillon"),
+		kong.Description("An HTTP gateway for webhooks and event streams: POST an event once, and every webhook and every open stream gets it."),
+		kong.Writers(p.Stdout, p.Stderr),
+		// Help is printed in the middle of parsing, which then goes on and may find fault with what is missing.
+		kong.Exit(func(int) { helped = true }),
+		kong.Resolvers(settings),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
+		kong.ValueFormatter(flagHelp),
+	)
+	if err != nil {
+		panic(err) // the struct above is wrong, whatever the arguments
+	}
+	parsed, err := parser.Parse(p.Args)
+	switch {
+	case helped:
+		return exitOK
+	case len(p.Args) == 0:
+		err = errors.New("which command?")
+		fallthrough
+	case err != nil:
+		fmt.Fprintf(p.Stderr, "carillon: %v\nRun \"carillon --help\", or \"carillon <command> --help\", for what there is.\n", err)
+		return exitUsage
+	}
+
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(&p)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errTold):
+		return exitFailure
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.Stderr, "carillon: %v\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(p.Stderr, "carillon: %v\n", err)
+		return exitFailure
+	}
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carillon/carillon/api"
+	"github.com/carillon/carillon/dispatch"
+	"github.com/carillon/carillon/store"
+	"github.com/carillon/carillon/store/sqlite"
+	"github.com/carillon/carillon/stream"
+	"github.com/carillon/carillon/web"
+)
+
+// The engine fits all who use it.
+var (
+	_ store.Engine    = (*sqlite.Engine)(nil)
+	_ dispatch.Ledger = store.Engine(nil)
+	_ stream.Log      = store.Engine(nil)
+	_ api.Store       = store.Engine(nil)
+)
+
+// Run is the gateway's life: what it is made of from the bottom up, then its work, then its end from the top down.
+func (c *serveCommand) Run(ctx context.Context, p *Process) error {
+	if err := c.check(); err != nil {
+		return usageError{err}
+	}
+	key, err := adminKey(p, c.AdminKeyFile)
+	if err != nil {
+		return usageError{err}
+	}
+	address, err := net.ResolveTCPAddr("tcp", c.Listen)
+	if err != nil {
+		return usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	if key == "" && !address.IP.IsLoopback() {
+		return usageError{errOpenToAll(c.Listen)}
+	}
+	log := c.logger(p.Stderr)
+	version, _ := build()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	// Only the owner may look: payloads and webhooks' secrets are in there.
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	engine, err := sqlite.Open(ctx, sqlite.Options{
+		Path:              filepath.Join(c.Data, "carillon.db"),
+		IdempotencyWindow: c.IdempotencyWindow,
+		Log:               log,
+		Registerer:        registry,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			log.Error("the store was not closed as it should be", "error", err)
+		}
+	}()
+
+	// Without a key, whoever reaches the gateway is on this machine and could reach its loopback anyway.
+	loopback := key == ""
+	if loopback {
+		log.Warn("no admin key is set: everybody on this machine may use the gateway, and webhooks may be at loopback addresses")
+	}
+	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: c.WebhookAllow, AllowLoopback: func() bool { return loopback }})
+	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/" + version})
+	defer sender.Close()
+	dispatcher, err := dispatch.New(dispatch.Config{
+		Store:      engine,
+		Sender:     sender,
+		Retention:  store.Retention{Age: c.RetentionAge, Bytes: int64(c.RetentionBytes), Keys: c.IdempotencyWindow},
+		Drain:      c.Drain - c.closing(),
+		Log:        log,
+		Registerer: registry,
+	})
+	if err != nil {
+		return err
+	}
+	defer dispatcher.Close()
+	hub := stream.New(stream.Config{Log: engine, Source: c.Source, Metrics: registry})
+	gateway := api.New(api.Config{
+		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
+		Registerer: registry, Gatherer: registry,
+		MaxBody: int64(c.MaxBody), Source: c.Source,
+		AdminKey: key, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
+		OpenAPI: p.OpenAPI, Console: web.Handler(),
+		Ready: engine.Ready, Version: version,
+	})
+	server := newServer(gateway, log)
+	listener, err := net.ListenTCP("tcp", address)
+	if err != nil {
+		return err // it says what was to be done and where
+	}
+
+	// The store outlives all who write to it: it ends when they have, not when ctx does.
+	storing, stopStoring := context.WithCancel(context.WithoutCancel(ctx))
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return engine.Run(storing) })
+	all.Go(func() error {
+		defer stopStoring()
+		writers, ctx := errgroup.WithContext(ctx)
+		writers.Go(func() error { return dispatcher.Run(ctx) })
+		writers.Go(func() error { return hub.Run(ctx) })
+		writers.Go(func() error { return c.serveHTTP(ctx, server, listener, gateway.Drain, log) })
+		return writers.Wait()
+	})
+	log.Info("carillon is up", "version", version, "address", listener.Addr().String(), "data", c.Data)
+	fmt.Fprintf(p.Stdout, "carillon listens on http://%s\n", listener.Addr())
+	err = all.Wait()
+	if err != nil {
+		return err
+	}
+	log.Info("carillon has stopped")
+	return nil
+}
+
+// serveHTTP serves until ctx ends, then lets requests finish: waiting posters are given their receipts, and the hub,
+// which stops for the same reason, ends the streams.
+func (c *serveCommand) serveHTTP(ctx context.Context, server *http.Server, l net.Listener, drain func(), log *slog.Logger) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "drain", c.Drain.String())
+	drain()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain-c.closing())
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		log.Warn("requests were cut off at the end of the drain time", "error", err)
+		// Its error is that of a listener which is closed already.
+		_ = server.Close()
+	}
+	<-served
+	return nil
+}

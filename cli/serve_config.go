@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/carillon/carillon/event"
+)
+
+// serveCommand runs the gateway. Its flags are the configuration: see package cli for where else they can stand.
+type serveCommand struct {
+	Config string `group:"gateway" placeholder:"FILE" help:"A YAML file with these settings, named as here without the dashes. A flag beats the environment, and the environment beats the file."`
+
+	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs an admin key."`
+	Host       []string `group:"network" placeholder:"NAME" help:"A further name in Host to answer to while there is no key. Repeatable."`
+	CORSOrigin []string `name:"cors-origin" group:"network" placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, whose pages may use the gateway. Repeatable."`
+
+	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
+	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
+
+	Data              string        `group:"storage" default:"./carillon-data" placeholder:"DIR" help:"The directory to keep everything in."`
+	RetentionAge      time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this are removed; 0 keeps them."`
+	RetentionBytes    byteSize      `group:"storage" default:"10GiB" placeholder:"SIZE" help:"The oldest events are removed while there is more than this; 0 is no bound."`
+	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
+	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
+
+	AdminKeyFile string         `group:"access" placeholder:"FILE" help:"A file that holds the admin key, which requests must then show as Authorization: Bearer KEY. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
+	WebhookAllow []netip.Prefix `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
+
+	LogFormat string     `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
+	LogLevel  slog.Level `group:"log" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+}
+
+const (
+	// minAdminKey is the shortest admin key that is taken: one that can be guessed is worse than none, which at least
+	// keeps the gateway on loopback.
+	minAdminKey = 16
+	maxAdminKey = 4 << 10
+
+	// maxMaxBody is the largest body that can be allowed: bodies are held in memory.
+	maxMaxBody = 256 << 20
+)
+
+// check says what is wrong with values that can be parsed.
+func (c *serveCommand) check() error {
+	switch {
+	case c.MaxBody < 1 || c.MaxBody > maxMaxBody:
+		return errors.New("--max-body must be 1 to 256MiB")
+	case c.Drain < 0:
+		return errors.New("--drain must not be negative")
+	case c.RetentionAge < 0:
+		return errors.New("--retention-age must not be negative")
+	case c.IdempotencyWindow <= 0:
+		return errors.New("--idempotency-window must be more than 0")
+	case c.Data == "":
+		return errors.New("--data must name a directory")
+	}
+	if _, err := url.Parse(c.Source); err != nil || c.Source == "" {
+		return fmt.Errorf("--source: %q is no URI, nor the path of one", c.Source)
+	}
+	for _, origin := range c.CORSOrigin {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
+			return fmt.Errorf("--cors-origin: %q is no origin, such as https://app.example.com", origin)
+		}
+	}
+	return nil
+}
+
+// closing is the part of the drain time that is kept for storing what came of the last attempts.
+func (c *serveCommand) closing() time.Duration { return min(c.Drain/4, 5*time.Second) }
+
+// errOpenToAll refuses to listen where others can connect.
+func errOpenToAll(listen string) error {
+	return fmt.Errorf("--listen %s can be reached from other machines, and there is no key to keep them out.\n"+
+		"Either listen on loopback (--listen 127.0.0.1:8080), or set an admin key of at least %d bytes:\n"+
+		"CARILLON_ADMIN_KEY in the environment, or a file that holds it with --admin-key-file", listen, minAdminKey)
+}
+
+// adminKey reads the admin key from CARILLON_ADMIN_KEY or the file; it is empty where there is neither.
+func adminKey(p *Process, file string) (event.Secret, error) {
+	const variable = "CARILLON_ADMIN_KEY"
+	value, _ := p.LookupEnv(variable)
+	from := variable
+	if file != "" {
+		if value != "" {
+			return "", fmt.Errorf("%s and --admin-key-file are both set; one of them is enough", variable)
+		}
+		text, err := readSmall(file, maxAdminKey)
+		if err != nil {
+			return "", fmt.Errorf("--admin-key-file: %w", err)
+		}
+		// Editors and echo end a file with a newline.
+		value, from = string(bytes.TrimRight(text, "\r\n")), "--admin-key-file"
+	} else if value == "" {
+		return "", nil
+	}
+	if len(value) < minAdminKey || len(value) > maxAdminKey {
+		return "", fmt.Errorf("%s: the key has %d bytes; %d to %d are allowed", from, len(value), minAdminKey, maxAdminKey)
+	}
+	for i := range len(value) {
+		if value[i] <= ' ' || value[i] > '~' {
+			return "", fmt.Errorf("%s: the key has a space or another byte that cannot stand in a header at place %d", from, i+1)
+		}
+	}
+	return event.Secret(value), nil
+}
+
+// readSmall reads a file that should be small.
+func readSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
+// logger writes structured logs. What is an [event.Secret] hides itself there.
+func (c *serveCommand) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAdminKey(t *testing.T) {
+	const good = "0123456789abcdef"
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	tests := []struct {
+		name, env, file string
+		want, wrong     string
+	}{
+		{"none", "", "", "", ""},
+		{"environment", good, "", good, ""},
+		{"file", "", file(good + "\n"), good, ""},
+		{"both", good, file(good), "", "both"},
+		{"short", "0123456789abcde", "", "", "15 bytes"},
+		{"short in the file", "", file("secret\n"), "", "--admin-key-file: the key has 6 bytes"},
+		{"empty file", "", file(""), "", "0 bytes"},
+		{"space", "0123456789 abcdef", "", "", "place 11"},
+		{"long", "", file(strings.Repeat("k", maxAdminKey+1)), "", "allowed"},
+		{"no file", "", filepath.Join(t.TempDir(), "missing"), "", "--admin-key-file"},
+	}
+	for _, tt := range tests {
+		key, err := adminKey(&Process{LookupEnv: lookup(map[string]string{"CARILLON_ADMIN_KEY": tt.env})}, tt.file)
+		switch {
+		case tt.wrong == "" && (err != nil || key.Reveal() != tt.want):
+			t.Errorf("%s: %q, %v", tt.name, key.Reveal(), err)
+		case tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if err != nil && tt.env != "" && strings.Contains(err.Error(), tt.env) {
+			t.Errorf("%s: the key is shown: %v", tt.name, err)
+		}
+	}
+}
+
+func TestServeRefusesWhatCannotBe(t *testing.T) {
+	for _, args := range [][]string{
+		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--idempotency-window", "0s"},
+		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
+		{"--cors-origin", "null"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
+	} {
+		// What is refused has touched nothing.
+		data := filepath.Join(t.TempDir(), "data")
+		code, stdout, stderr := run(t, Process{}, append([]string{"serve", "--data", data}, args...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, args[0]) {
+			t.Errorf("%q: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%q: the data directory was made", args)
+		}
+	}
+}
+
+func TestServeListensElsewhereOnlyWithAKey(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
+		data := filepath.Join(t.TempDir(), "data")
+		code, _, stderr := run(t, Process{}, "serve", "--listen", listen, "--data", data)
+		if code != 2 {
+			t.Errorf("%s: code %d", listen, code)
+		}
+		for _, want := range []string{listen, "CARILLON_ADMIN_KEY", "--admin-key-file", "127.0.0.1"} {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("%s: %q does not say %s", listen, stderr, want)
+			}
+		}
+	}
+}
+
+// deadlines is a response whose read deadlines can be looked at.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// One that stayed behind would end the request's context while the poster waits for webhooks.
+func TestBodyDeadlineIsLiftedAtItsEnd(t *testing.T) {
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	h := limitBodyTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if len(w.set) != 1 || w.set[0].IsZero() {
+			t.Errorf("before the body: %v", w.set)
+		}
+		if b, err := io.ReadAll(r.Body); string(b) != "all of it" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	}), time.Minute)
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("all of it")))
+	if len(w.set) < 2 || !w.set[len(w.set)-1].IsZero() {
+		t.Errorf("after the body: %v", w.set)
+	}
+	w.set = nil
+	h = limitBodyTime(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), time.Minute)
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", http.NoBody))
+	if len(w.set) != 0 {
+		t.Errorf("without a body: %v", w.set)
+	}
+}
+
+func TestBodyThatDoesNotComeIsGivenUp(t *testing.T) {
+	read := make(chan error, 1)
+	s := httptest.NewServer(limitBodyTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		read <- err
+	}), 50*time.Millisecond))
+	defer s.Close()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; err == nil {
+		t.Error("half a body was taken for a whole one")
+	}
+}
