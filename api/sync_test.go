@@ -83,14 +83,13 @@ func TestSyncFirstWaitsThroughFailures(t *testing.T) {
 func TestSyncSuccess(t *testing.T) {
 	g := newGateway(t, nil)
 	g.hook(answering(t, 404, "text/plain", "not me"), "t", `,"retry":{"schedule":["1h"]}`)
-	release := make(chan struct{})
-	g.hook(receiver(t, func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
+	gate := make(chan struct{})
+	release := sync.OnceFunc(func() { close(gate) })
+	g.hook(receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-gate
 		io.WriteString(w, "me")
 	}), "t", "")
+	t.Cleanup(release) // before the receiver is closed, which waits for its handlers
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if a := g.ask("t", "?respond=success", nil).want(200); string(a.body) != "me" {
@@ -102,7 +101,7 @@ func TestSyncSuccess(t *testing.T) {
 		g.do("GET", "/v1/deliveries?error=status-4xx", nil, "").want(200).into(&list)
 		return len(list.Data) == 1
 	})
-	close(release)
+	release()
 	wg.Wait()
 }
 
@@ -242,20 +241,26 @@ func TestSyncCloudEvent(t *testing.T) {
 
 func TestSyncReplayJoinsTheWait(t *testing.T) {
 	g := newGateway(t, nil)
-	release, asked := make(chan struct{}), make(chan struct{}, 10)
+	gate, asked := make(chan struct{}), make(chan struct{}, 10)
+	release := sync.OnceFunc(func() { close(gate) })
 	g.hook(receiver(t, func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
-		<-release
+		<-gate
 		io.WriteString(w, "fine")
 	}), "t", "")
+	t.Cleanup(release) // before the receiver is closed, which waits for its handlers
 	var wg sync.WaitGroup
 	answers := make([]*answer, 3)
 	wg.Go(func() { answers[0] = g.ask("t", "", headers{"Idempotency-Key", "k"}) })
 	<-asked
-	wg.Go(func() { answers[1] = g.ask("t", "", headers{"Idempotency-Key", "k"}) })
-	wg.Go(func() { answers[2] = g.ask("t", "?respond=all", headers{"Idempotency-Key", "k"}) })
-	eventually(t, "the replays", func() bool { return strings.Contains(g.scrape(), "carillon_events_replayed_total 2") })
-	close(release)
+	// One after the other: two at the same moment would meet in flight.
+	for i, query := range []string{"", "?respond=all"} {
+		wg.Go(func() { answers[i+1] = g.ask("t", query, headers{"Idempotency-Key", "k"}) })
+		eventually(t, "the replay", func() bool {
+			return strings.Contains(g.scrape(), "carillon_events_replayed_total "+string(rune('1'+i)))
+		})
+	}
+	release()
 	wg.Wait()
 	for i, a := range answers[:2] {
 		a.want(200)
