@@ -25,7 +25,7 @@ func (s *scheduler) start(ctx context.Context, workers *sync.WaitGroup, t *task)
 	t.lane.inFlight++
 	s.inFlight++
 	s.metrics.inFlight.Set(float64(s.inFlight))
-	request := Request{Webhook: t.lane.hook, Event: ev, Attempt: t.attempts + 1, Whole: t.wait != nil}
+	request := Request{Webhook: t.lane.webhook, Event: ev, Attempt: t.attempts + 1, Whole: t.wait != nil && t.wait.awaited()}
 	workers.Go(func() {
 		if request.Event == nil {
 			var err error
@@ -74,19 +74,19 @@ func (s *scheduler) finish(f finished, now time.Time) {
 	s.metrics.seconds.Observe(attempt.Duration.Seconds())
 	result := settlement{t, store.Settlement{ID: t.id, Tenant: t.tenant, Attempt: &attempt, Step: t.step + 1}}
 	claimed := t.wait != nil && t.wait.claim(f.Answer)
-	answered := attempt.Outcome.Answered() // else a status may stand there that came without the rest
+	answered := attempt.Outcome.Answered() || f.TooLarge // else a status may stand there that came without the rest
 	switch {
-	case attempt.Outcome == event.Success:
+	case answered && attempt.Status >= 200 && attempt.Status < 300:
 		result.State = event.Delivered
 	case answered && attempt.Status == 410:
 		result.State, result.Reason, result.Disable = event.Failed, event.ReasonGone, event.DisabledGone
 		l.gone = true
 		s.metrics.disabled.Inc()
-		s.log.Warn("a webhook answered 410 Gone and is disabled", "webhook", l.hook.ID)
+		s.log.Warn("a webhook answered 410 Gone and is disabled", "webhook", l.webhook.ID)
 	case claimed:
 		result.State, result.Reason = event.Failed, event.ReasonAnswered
 	default:
-		due, again := l.hook.Retry.Next(t.step+1, now, s.random(), f.RetryAfter)
+		due, again := l.webhook.Retry.Next(t.step+1, now, s.random(), f.RetryAfter)
 		if again {
 			// Times are stored in milliseconds, and an attempt is never early.
 			result.State, result.Due = event.Pending, due.Truncate(event.Precision).Add(event.Precision)
@@ -95,11 +95,20 @@ func (s *scheduler) finish(f finished, now time.Time) {
 			result.State, result.Reason = event.Failed, event.ReasonExhausted
 		}
 	}
+	if result.State == event.Pending && (t.canceled || !l.open()) {
+		result.State, result.Reason, result.Due = event.Canceled, event.ReasonByHand, time.Time{}
+		if !l.open() {
+			result.Reason = l.callOffReason()
+		}
+	}
+	if t.reopened && result.State != event.Delivered && result.Disable == "" && !claimed {
+		result.State, result.Reason, result.Step, result.Due = event.Pending, "", 0, now
+	}
 	if answered && (attempt.Status == 429 || attempt.Status == 503) && f.RetryAfter > 0 {
 		l.gate = latest(l.gate, now.Add(min(f.RetryAfter, event.MaxRetryAfter)))
 	}
 	if s.debug {
-		s.log.Debug("attempt", "delivery", t.id, "webhook", l.hook.ID, "attempt", attempt.Number, "outcome", attempt.Outcome,
+		s.log.Debug("attempt", "delivery", t.id, "webhook", l.webhook.ID, "attempt", attempt.Number, "outcome", attempt.Outcome,
 			"status", attempt.Status, "duration", attempt.Duration, "state", result.State, "error", f.Err)
 	}
 	t.phase = settling

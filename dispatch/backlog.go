@@ -22,7 +22,7 @@ func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 	l.loading = true
 	l.nextDue = time.Time{}
 	l.released = make(map[event.Cursor]struct{})
-	id := l.hook.ID
+	id := l.webhook.ID
 	// Rows that are held come back too, and first: asking for as many more keeps the load from returning only those.
 	limit := lookAhead + len(l.held)
 	workers.Go(func() {
@@ -33,13 +33,14 @@ func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 
 // takeBacklog queues what a load found.
 func (s *scheduler) takeBacklog(got loaded, now time.Time) {
+	s.takeNews(now) // rows can be newer than what is known of their webhook
 	l := got.lane
 	released := l.released
 	l.loading, l.released = false, nil
 	switch {
 	case got.err != nil:
 		if !s.stopping {
-			s.log.Error("a webhook's backlog cannot be read; trying again", "webhook", l.hook.ID, "error", got.err)
+			s.log.Error("a webhook's backlog cannot be read; trying again", "webhook", l.webhook.ID, "error", got.err)
 		}
 		l.expect(now.Add(loadRetry))
 	case got.full:

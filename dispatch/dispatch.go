@@ -62,12 +62,6 @@ type Dispatcher struct {
 	changed chan struct{} // changes or byHand has something
 }
 
-// byHand is something that a person did to a delivery, already in the store.
-type byHand struct {
-	id       event.DeliveryID
-	canceled bool // otherwise reopened
-}
-
 // New makes a dispatcher that knows the webhooks and can match; it delivers while it runs. Close it when done.
 func New(cfg Config) (*Dispatcher, error) {
 	return newDispatcher(cfg, cfg.Sender)
@@ -109,87 +103,6 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // Match returns the webhooks that an event of this topic is owed to, the disabled ones marked.
 func (d *Dispatcher) Match(tenant event.TenantID, topic event.Topic) []event.Match {
 	return d.matcher.match(tenant, topic)
-}
-
-// Expect begins a wait for an event that is about to be appended with these matches. Call Release when done with it.
-func (d *Dispatcher) Expect(id event.ID, mode Mode, matches []event.Match) *Wait {
-	var webhooks []event.ID
-	for _, m := range matches {
-		if !m.Disabled {
-			webhooks = append(webhooks, m.Webhook)
-		}
-	}
-	w := newWait(mode, webhooks)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.waits[id] = w
-	return w
-}
-
-// Join returns the wait for an event that somebody waits for at the moment. Call Release when done with it.
-func (d *Dispatcher) Join(id event.ID) (*Wait, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	w, ok := d.waits[id]
-	if ok {
-		w.hold(1)
-	}
-	return w, ok
-}
-
-// Release ends what Expect or Join began. The deliveries go on as usual.
-func (d *Dispatcher) Release(id event.ID, w *Wait) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if w.hold(-1) == 0 {
-		delete(d.waits, id)
-	}
-}
-
-func (d *Dispatcher) waitFor(id event.ID) *Wait {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.waits[id]
-}
-
-// PingTopic is the topic of the event that Ping sends. It is never in the log.
-const PingTopic event.Topic = "_carillon.ping"
-
-// Ping sends a webhook one signed request outside of the log, and returns what came back.
-func (d *Dispatcher) Ping(ctx context.Context, w *event.Webhook) Answer {
-	id := event.NewID()
-	now := time.Now().UTC()
-	ev := &event.Event{
-		ID: id, Tenant: w.Tenant, Topic: PingTopic, Time: now, ContentType: "application/json",
-		Payload: fmt.Appendf(nil, `{"type":"ping","webhook":%q,"time":%q}`, w.ID, now.Format(time.RFC3339)),
-	}
-	return d.sender.Send(ctx, Request{Webhook: w, Event: ev, Attempt: 1}).Answer
-}
-
-// Retry gives a delivery a full schedule again, beginning now. Errors as [store.Deliveries].Reopen.
-func (d *Dispatcher) Retry(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
-	delivery, err := d.store.Reopen(ctx, tenant, id)
-	if err == nil {
-		d.tell(byHand{id: id})
-	}
-	return delivery, err
-}
-
-// Cancel calls a pending delivery off. An attempt in flight is not interrupted, and if it succeeds the delivery is
-// delivered after all. Errors as [store.Deliveries].Cancel.
-func (d *Dispatcher) Cancel(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
-	delivery, err := d.store.Cancel(ctx, tenant, id)
-	if err == nil {
-		d.tell(byHand{id: id, canceled: true})
-	}
-	return delivery, err
-}
-
-func (d *Dispatcher) tell(h byHand) {
-	d.mu.Lock()
-	d.byHand = append(d.byHand, h)
-	d.mu.Unlock()
-	d.nudge()
 }
 
 // webhooksChanged is called by the store, in the order of the changes.

@@ -6,11 +6,9 @@ import (
 	"github.com/carillon/carillon/event"
 )
 
-const (
-	// lookAhead is how many deliveries of one webhook wait in memory, of each kind; the rest wait in the store. It is
-	// enough to keep the slots of the largest window busy while more are fetched.
-	lookAhead = 256
-)
+// lookAhead is how many deliveries of one webhook wait in memory, of each kind; the rest wait in the store. It is enough
+// to keep the slots busy while more are fetched.
+const lookAhead = 256
 
 // task is a delivery in memory: queued, in flight or being settled.
 type task struct {
@@ -25,6 +23,8 @@ type task struct {
 	track    *tracked // the event whose floor waits for this delivery's row; nil once it has one
 	phase    phase
 	spilling bool // its row is on its way into the store
+	canceled bool // in the store, while it was under way
+	reopened bool // somebody gave it a full schedule again while it was under way
 }
 
 type phase uint8
@@ -42,7 +42,7 @@ func (t *task) idle() bool { return t.phase == queued || t.phase == overflow }
 
 // lane is one webhook's queue and slots. It belongs to the scheduler's goroutine.
 type lane struct {
-	hook    *event.Webhook
+	webhook *event.Webhook
 	deleted bool
 
 	urgent fifo[*task] // somebody waits for the answer
@@ -67,16 +67,16 @@ type lane struct {
 	heapAt  int
 }
 
-func newLane(hook *event.Webhook) *lane {
-	return &lane{hook: hook, held: make(map[event.Cursor]*task), heapAt: -1}
+func newLane(w *event.Webhook) *lane {
+	return &lane{webhook: w, held: make(map[event.Cursor]*task), heapAt: -1}
 }
 
 // open reports whether deliveries may be attempted at all.
-func (l *lane) open() bool { return !l.deleted && l.hook.Enabled }
+func (l *lane) open() bool { return !l.deleted && l.webhook.Enabled }
 
 // startable reports whether an attempt could start now, as far as the lane is concerned.
 func (l *lane) startable(now time.Time) bool {
-	return l.queued() > 0 && l.inFlight < l.hook.MaxInFlight && !now.Before(l.gate) && l.open() && !l.gone
+	return l.queued() > 0 && l.inFlight < l.webhook.MaxInFlight && !now.Before(l.gate) && l.open() && !l.gone
 }
 
 // queue puts a held task where it waits for a slot.
@@ -89,6 +89,14 @@ func (l *lane) queue(t *task, fromStore bool) {
 	default:
 		l.fresh.push(t)
 	}
+}
+
+// full reports whether the queue in which a task from the log would wait has no room for it.
+func (l *lane) full(t *task) bool {
+	if t.wait != nil {
+		return l.urgent.len() >= lookAhead
+	}
+	return l.fresh.len() >= lookAhead
 }
 
 func (l *lane) queued() int { return l.urgent.len() + l.fresh.len() + l.due.len() }
@@ -120,7 +128,7 @@ func (l *lane) expect(t time.Time) {
 
 // wantsLoad reports whether the store should be asked for more now, or once nextDue has come.
 func (l *lane) wantsLoad() bool {
-	return !l.nextDue.IsZero() && !l.loading && l.due.len() <= lookAhead/2
+	return !l.nextDue.IsZero() && !l.loading && l.due.len()+l.urgent.len() <= lookAhead/2
 }
 
 // release lets go of a task. What the store knows of it is all there is from now on.
@@ -166,4 +174,12 @@ func (h *laneHeap) Pop() any {
 	*h = old[:len(old)-1]
 	l.heapAt = -1
 	return l
+}
+
+// callOffReason says why deliveries of a lane that is not open are canceled.
+func (l *lane) callOffReason() event.Reason {
+	if l.deleted {
+		return event.ReasonDeleted
+	}
+	return event.ReasonDisabled
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -16,22 +17,7 @@ func (s *scheduler) takeNews(now time.Time) {
 		s.webhookChanged(c, now)
 	}
 	for _, h := range hands {
-		l := s.lanes[h.id.Webhook]
-		if l == nil {
-			continue
-		}
-		t := l.held[h.id.Event]
-		switch {
-		case !h.canceled:
-			l.expect(now)
-		case t != nil && t.idle():
-			s.floor.recorded(t)
-			s.drop(t)
-			s.tellWait(t, true)
-		case t != nil:
-			s.floor.recorded(t)
-		}
-		s.touch(l, now)
+		s.doneByHand(h, now)
 	}
 }
 
@@ -44,13 +30,19 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		l = newLane(c.Webhook)
 		s.lanes[c.Webhook.ID] = l
 	}
-	l.hook, l.deleted, l.gone = c.Webhook, c.Deleted, false
+	if l.webhook.URL != c.Webhook.URL {
+		l.gate = time.Time{} // another receiver, which asked for nothing
+	}
+	l.webhook, l.deleted, l.gone = c.Webhook, c.Deleted, false
 	if !l.open() {
+		busy := make(map[*Wait]bool) // told when what is under way has ended
 		for _, t := range l.held {
+			busy[t.wait] = true
 			if t.idle() {
 				s.callOff(t, now)
 			}
 		}
+		s.endWaits(c.Webhook.ID, busy)
 	}
 	s.forget(l)
 	s.touch(l, now)
@@ -58,14 +50,10 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 
 // callOff settles a delivery that must not be attempted, because its webhook is disabled or deleted.
 func (s *scheduler) callOff(t *task, now time.Time) {
-	reason := event.ReasonDisabled
-	if t.lane.deleted {
-		reason = event.ReasonDeleted
-	}
 	s.unhold(t)
 	t.phase = settling
 	s.addSettlement(settlement{t, store.Settlement{
-		ID: t.id, Tenant: t.tenant, State: event.Canceled, Reason: reason, Step: t.step,
+		ID: t.id, Tenant: t.tenant, State: event.Canceled, Reason: t.lane.callOffReason(), Step: t.step,
 	}}, now)
 }
 
@@ -75,6 +63,22 @@ func (s *scheduler) forget(l *lane) {
 		if l.heapAt >= 0 {
 			heap.Remove(&s.wakes, l.heapAt)
 		}
-		delete(s.lanes, l.hook.ID)
+		delete(s.lanes, l.webhook.ID)
+	}
+}
+
+// endWaits tells every wait for a webhook that is no longer attempted, but those for which something is under way, that
+// nothing more comes from it.
+func (s *scheduler) endWaits(webhook event.ID, but map[*Wait]bool) {
+	s.mu.Lock()
+	var waits []*Wait
+	for _, w := range s.waits {
+		if !but[w] && slices.Contains(w.webhooks, webhook) {
+			waits = append(waits, w)
+		}
+	}
+	s.mu.Unlock()
+	for _, w := range waits {
+		w.settled(webhook, true)
 	}
 }

@@ -32,9 +32,14 @@ func (s *scheduler) wakeLanes(ctx context.Context, workers *sync.WaitGroup, now 
 }
 
 // room reports whether the process can take on another attempt.
-func (s *scheduler) room() bool {
-	return s.inFlight < maxInFlight && s.storing+len(s.pending.settled) < maxUnsettled
+func (s *scheduler) room() bool { return s.inFlight < maxInFlight && s.storeKeepsUp() }
+
+// roomFor is room for a lane: one that has nothing in flight always has a slot, however many webhooks hang.
+func (s *scheduler) roomFor(l *lane) bool {
+	return (s.inFlight < maxInFlight || l.inFlight == 0) && s.storeKeepsUp()
 }
+
+func (s *scheduler) storeKeepsUp() bool { return s.storing+len(s.pending.settled) < maxUnsettled }
 
 // pump starts what a lane may start, asks the store for more of its backlog, and sets when it is looked at again.
 func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, now time.Time) {
@@ -42,7 +47,7 @@ func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 		return
 	}
 	for l.startable(now) {
-		if !s.room() {
+		if !s.roomFor(l) {
 			if !l.blocked {
 				l.blocked = true
 				s.blocked.push(l)

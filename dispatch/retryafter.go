@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// maxRetryAfter is the longest wish that is believed. What is beyond is a mistake rather than a wish, such as a Unix
+// saneRetryAfter is the longest wish that is believed. What is beyond is a mistake rather than a wish, such as a Unix
 // time in the place of seconds.
-const maxRetryAfter = 365 * 24 * time.Hour
+const saneRetryAfter = 365 * 24 * time.Hour
 
 // parseRetryAfter reads a Retry-After header (RFC 9110, section 10.2.3), seconds or a date, into how long to wait from
 // now on; zero if it says nothing sensible.
@@ -27,7 +27,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	var seconds time.Duration
 	for _, digit := range []byte(value) {
 		seconds = seconds*10 + time.Duration(digit-'0')
-		if seconds > maxRetryAfter/time.Second {
+		if seconds > saneRetryAfter/time.Second {
 			return 0
 		}
 	}
@@ -35,7 +35,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 }
 
 func sensible(d time.Duration) time.Duration {
-	if d < 0 || d > maxRetryAfter {
+	if d < 0 || d > saneRetryAfter {
 		return 0
 	}
 	return d

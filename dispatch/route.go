@@ -42,6 +42,7 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 	for _, m := range ev.Matches {
 		id := event.DeliveryID{Event: ev.Cursor, Webhook: m.Webhook}
 		if _, ok := s.recorded[id]; ok {
+			delete(s.recorded, id)
 			continue // its row says what is owed
 		}
 		l := s.lanes[m.Webhook]
@@ -59,9 +60,9 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 		track.tasks = append(track.tasks, t)
 		l.held[ev.Cursor] = t
 		switch {
-		case m.Disabled || !l.open():
+		case m.Disabled || !l.open() || ev.Cursor <= l.webhook.CanceledThrough:
 			s.callOff(t, now)
-		case t.wait == nil && l.fresh.len() >= lookAhead:
+		case l.full(t):
 			t.phase = overflow
 			s.spill(t, now)
 		default:
@@ -71,9 +72,6 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 		}
 	}
 	s.floor.add(track)
-	if s.recorded != nil && ev.Cursor >= s.startHead {
-		s.recorded = nil
-	}
 }
 
 // hold lets a queued task keep its event, if there is room.

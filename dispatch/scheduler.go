@@ -15,9 +15,8 @@ const (
 	spillAfter = time.Second
 	// maxInFlight bounds the requests of the whole process: each holds a socket and some 20 KiB.
 	maxInFlight = 4096
-	// maxUnsettled stops new attempts, and maxUnspilled the reading of the log, while the store cannot keep up.
+	// maxUnsettled stops new attempts and the reading of the log while the store cannot keep up.
 	maxUnsettled = 8192
-	maxUnspilled = 8192
 	// maxHeldBytes bounds the payloads held for queued deliveries, counted once for each; past it they are fetched again
 	// when they are sent.
 	maxHeldBytes = 32 << 20
@@ -39,9 +38,8 @@ type scheduler struct {
 	blocked fifo[*lane] // lanes with something to send, waiting for room in the process
 	floor   floor
 
-	recorded  map[event.DeliveryID]struct{} // rows above the floor that a restart found, until the log is read that far
-	startHead event.Cursor
-	head      event.Cursor // how far the log was read
+	recorded map[event.DeliveryID]struct{} // deliveries that had a row before their event was read from the log
+	head     event.Cursor                  // how far the log was read
 
 	inFlight  int
 	heldBytes int
@@ -74,7 +72,6 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the log's bounds: %w", err)
 	}
-	s.startHead = bounds.Head
 	if s.floor.at, err = d.store.Floor(ctx); err != nil {
 		return nil, fmt.Errorf("reading the floor: %w", err)
 	}
@@ -118,18 +115,25 @@ func (s *scheduler) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var drained <-chan time.Time
+	var grace *time.Timer
 	done := ctx.Done()
 	var failure error
 	for {
 		now := time.Now()
 		s.wakeLanes(working, &workers, now)
 		s.flush(now)
-		if s.stopping && s.inFlight == 0 && !s.busy {
-			break
+		if s.stopping && s.inFlight == 0 {
+			if !s.busy {
+				break
+			}
+			if grace == nil {
+				grace = time.AfterFunc(storeGrace, stopWriting)
+				defer grace.Stop()
+			}
 		}
 		s.arm(timer, now)
 		logged := s.logged
-		if s.stopping || len(s.pending.spilled) >= maxUnspilled {
+		if s.stopping || s.pending.len() >= maxUnsettled {
 			logged = nil
 		}
 		select {
@@ -162,8 +166,6 @@ func (s *scheduler) run(ctx context.Context) error {
 			// Attempts cut off now are not recorded: they are made again after the restart.
 			drained = nil
 			stopWorking()
-			stop := time.AfterFunc(storeGrace, stopWriting)
-			defer stop.Stop()
 		case err := <-tailErr:
 			tailErr = nil
 			if err != nil && ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,6 +33,9 @@ const (
 	// tlsSessions is how many servers' TLS sessions are kept for resumption.
 	tlsSessions = 1024
 )
+
+// errResent ends an attempt that was sent twice, on connections that both turned out to be closed.
+var errResent = errors.New("two connections were closed without an answer")
 
 // Request is one attempt to be made.
 type Request struct {
@@ -199,9 +203,19 @@ func (s *Sender) request(ctx context.Context, r *Request, at time.Time) (*http.R
 	sign.SetHeaders(h, ev.ID.String(), at, ev.Payload, key)
 	// The key without a value is never sent. It tells net/http that the request may be sent again when a kept-alive
 	// connection turns out to be closed (http.Transport's documentation).
-	h["X-Idempotency-Key"] = nil
+	if len(ev.Payload) > 0 {
+		h["X-Idempotency-Key"] = nil
+	}
 
-	body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(ev.Payload)), nil }
+	made := 0
+	body := func() (io.ReadCloser, error) {
+		// Each connection that turns out to be closed has net/http take the next idle one: a receiver whose handler
+		// breaks would get the attempt as often as there are.
+		if made++; made > 2 {
+			return nil, errResent
+		}
+		return io.NopCloser(bytes.NewReader(ev.Payload)), nil
+	}
 	req := &http.Request{
 		Method: http.MethodPost, URL: target, Host: target.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

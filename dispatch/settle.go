@@ -114,6 +114,9 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 		t, l := r.task, r.task.lane
 		s.floor.recorded(t)
 		l.release(t)
+		if t.reopened {
+			l.expect(now)
+		}
 		if r.State == event.Pending {
 			l.expect(r.Due)
 		} else {

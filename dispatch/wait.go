@@ -54,6 +54,7 @@ type Wait struct {
 	holders int
 	answers map[event.ID]Answer
 	ended   map[event.ID]bool // the webhook's delivery has ended
+	kept    int               // bytes of their bodies
 	decided *Answer
 	done    chan struct{} // closed when decided, or when every delivery ended
 	closed  bool          // done is closed
@@ -66,6 +67,47 @@ func newWait(mode Mode, webhooks []event.ID) *Wait {
 		ended:   make(map[event.ID]bool, len(webhooks)),
 		done:    make(chan struct{}),
 	}
+}
+
+// Expect begins a wait for an event that is about to be appended with these matches. Call Release when done with it.
+func (d *Dispatcher) Expect(id event.ID, mode Mode, matches []event.Match) *Wait {
+	var webhooks []event.ID
+	for _, m := range matches {
+		if !m.Disabled {
+			webhooks = append(webhooks, m.Webhook)
+		}
+	}
+	w := newWait(mode, webhooks)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits[id] = w
+	return w
+}
+
+// Join returns the wait for an event that somebody waits for at the moment. Call Release when done with it.
+func (d *Dispatcher) Join(id event.ID) (*Wait, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w, ok := d.waits[id]
+	if ok {
+		w.hold(1)
+	}
+	return w, ok
+}
+
+// Release ends what Expect or Join began. The deliveries go on as usual.
+func (d *Dispatcher) Release(id event.ID, w *Wait) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w.hold(-1) == 0 {
+		delete(d.waits, id)
+	}
+}
+
+func (d *Dispatcher) waitFor(id event.ID) *Wait {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.waits[id]
 }
 
 // Await waits until the wait is over or ctx ends, whichever is first, and returns what is known then. Safe for
@@ -108,6 +150,28 @@ func (w *Wait) conclusive(a *Answer) bool {
 	}
 }
 
+// awaited reports whether anybody still waits.
+func (w *Wait) awaited() bool { return w.hold(0) > 0 }
+
+// maxKept bounds the bodies that a wait in mode All keeps; what comes after is told as too large.
+const maxKept = 16 * MaxAnswer
+
+// keep returns the answer as the wait keeps it. Between the first and the last of many webhooks, whole bodies that
+// nobody gets would add up.
+func (w *Wait) keep(a Answer, conclusive bool) Answer {
+	switch {
+	case w.mode != All && !conclusive:
+		a.Body = nil
+	case w.mode == All:
+		w.kept -= len(w.answers[a.Webhook].Body)
+		if w.kept+len(a.Body) > maxKept {
+			a.Body, a.TooLarge = nil, true
+		}
+		w.kept += len(a.Body)
+	}
+	return a
+}
+
 // claim records an answer and reports whether it ends its delivery because the poster gets it. In mode First only one
 // answer does, and none once nobody waits any more.
 func (w *Wait) claim(a Answer) bool {
@@ -116,8 +180,10 @@ func (w *Wait) claim(a Answer) bool {
 	if w.holders == 0 || w.decided != nil {
 		return false
 	}
+	conclusive := w.conclusive(&a)
+	a = w.keep(a, conclusive)
 	w.answers[a.Webhook] = a
-	if !w.conclusive(&a) {
+	if !conclusive {
 		return false
 	}
 	if w.mode != All {
@@ -127,7 +193,8 @@ func (w *Wait) claim(a Answer) bool {
 }
 
 // settled tells the wait that a delivery's newest attempt is in the store, and whether the delivery has ended with it.
-// Only now may the poster learn of the answer: what it is told and what it reads next agree.
+// The wait is over only then, so that what the poster is told and what it reads next agree; a poster whose time is up
+// gets what is known.
 func (w *Wait) settled(webhook event.ID, ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

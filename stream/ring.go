@@ -56,7 +56,8 @@ func (r *ring) reset(c event.Cursor) {
 	r.frames, r.bytes, r.after = nil, 0, c
 }
 
-// copyAfter fills dst with the frames after a cursor and returns how many there were room for.
+// copyAfter fills dst with frames after a cursor and returns how many: as many as there is room for, but none after
+// those whose payloads reach pageBytes, since a reader that stalls keeps alive what it holds.
 func (r *ring) copyAfter(c event.Cursor, dst []*frame) int {
 	first, found := slices.BinarySearchFunc(r.frames, c, func(f *frame, c event.Cursor) int {
 		return cmp.Compare(f.event.Cursor, c)
@@ -64,5 +65,14 @@ func (r *ring) copyAfter(c event.Cursor, dst []*frame) int {
 	if found {
 		first++
 	}
-	return copy(dst, r.frames[first:])
+	n, bytes := 0, 0
+	for _, f := range r.frames[first:] {
+		if n == len(dst) || bytes >= pageBytes {
+			break
+		}
+		dst[n] = f
+		bytes += len(f.event.Payload)
+		n++
+	}
+	return n
 }

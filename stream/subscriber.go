@@ -60,7 +60,8 @@ func (s *subscriber) forward(ctx context.Context, out *wire) (parked bool, err e
 	s.hub.mu.Unlock()
 
 	sent := 0
-	for _, f := range batch[:n] {
+	for i, f := range batch[:n] {
+		batch[i] = nil // the ring may let it go while this stream waits for its reader
 		s.position = f.event.Cursor
 		if f.event.Tenant != s.tenant || !event.MatchAny(s.patterns, f.event.Topic) {
 			continue

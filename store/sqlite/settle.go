@@ -118,7 +118,17 @@ func (b *batch) settle(s *store.Settlement) error {
 	}
 	ended := row.state != event.Pending
 	if ended && s.Attempt == nil && s.State != event.Delivered {
-		return nil
+		if found {
+			return nil
+		}
+		// It was never owed, because the webhook was disabled: that is on record too, so that it can be replayed.
+		if row.reason == "" {
+			row.reason = s.Reason
+		}
+		if row.ended == 0 {
+			row.ended = b.now
+		}
+		return b.insertRow(s.ID.Event, k, &row, nil)
 	}
 
 	first := false
