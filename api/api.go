@@ -34,9 +34,6 @@ type Config struct {
 	// MaxBody is how many bytes a request's body may have.
 	MaxBody int64
 
-	// Source is the CloudEvents source of events that were not posted as CloudEvents, such as /carillon.
-	Source string
-
 	// AdminKey, unless empty, is what every request must carry as a bearer token. While it is empty the gateway must
 	// listen on loopback only, and the door looks at Host, Origin and Sec-Fetch-Site instead.
 	AdminKey event.Secret

@@ -117,7 +117,7 @@ func readPosterHeaders(h http.Header) (posterHeaders, *problem) {
 		}),
 	}
 	// A trace that is broken is dropped, as its specification asks, and never a reason to refuse what it traces.
-	if tp := h.Values("Traceparent"); len(tp) == 1 && validTraceparent(tp[0]) {
+	if tp := h.Values("Traceparent"); len(tp) == 1 && event.ValidTraceparent(tp[0]) {
 		read.traceparent = tp[0]
 	}
 	// Kept with the event, and one day a header again.

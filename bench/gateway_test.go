@@ -50,7 +50,7 @@ func newGateway(b *testing.B) *gateway {
 	others.Go(func() { check(b, hub.Run(ctx)) })
 	handler := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log, Registerer: registry, Gatherer: registry,
-		MaxBody: 1 << 20, Source: "/carillon", Ready: engine.Ready, Version: "bench",
+		MaxBody: 1 << 20, Ready: engine.Ready, Version: "bench",
 		Console: web.Handler(),
 	})
 	base, stopServer := serve(b, handler)

@@ -93,7 +93,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 	gateway := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
 		Registerer: registry, Gatherer: registry,
-		MaxBody: int64(c.MaxBody), Source: c.Source,
+		MaxBody:  int64(c.MaxBody),
 		AdminKey: key, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
 		OpenAPI: p.OpenAPI, Console: web.Handler(),
 		Ready: engine.Ready, Version: version,

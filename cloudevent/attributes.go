@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/carillon/carillon/event"
 )
 
 // attributes gathers the context attributes of one event and everything that is wrong with them. prefix stands before
@@ -75,7 +77,7 @@ func (a *attributes) finish() Posted {
 	for _, name := range []string{"specversion", "datacontenttype", "partitionkey"} {
 		delete(a.values, name)
 	}
-	if v := a.values["traceparent"]; validTraceparent(v) {
+	if v := a.values["traceparent"]; event.ValidTraceparent(v) {
 		p.Traceparent = v
 		delete(a.values, "traceparent")
 	}
@@ -118,27 +120,4 @@ func validText(value string) bool {
 func validReference(s string) bool {
 	_, err := url.Parse(s)
 	return err == nil && !strings.ContainsAny(s, " <>\"{}|\\^`")
-}
-
-// validTraceparent reports whether a text has the form of W3C Trace Context, section 3.2, in version 00 or a later one.
-func validTraceparent(s string) bool {
-	if len(s) < 55 || len(s) > 256 || s[:2] == "ff" || (s[:2] == "00" && len(s) != 55) || (len(s) > 55 && s[55] != '-') {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case i == 2 || i == 35 || i == 52:
-			if c != '-' {
-				return false
-			}
-		case i < 55:
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return false
-			}
-		case c <= ' ' || c > '~':
-			return false
-		}
-	}
-	return strings.Trim(s[3:35], "0") != "" && strings.Trim(s[36:52], "0") != ""
 }
