@@ -23,7 +23,8 @@ func (a *API) readDrafts(w http.ResponseWriter, r *http.Request, topic event.Top
 	if p != nil {
 		return nil, false, p
 	}
-	if mode == cloudevent.None {
+	plain := mode == cloudevent.None
+	if plain {
 		if topic != "" {
 			return []store.Draft{plainDraft(r, topic, from, body)}, false, nil
 		}
@@ -31,7 +32,11 @@ func (a *API) readDrafts(w http.ResponseWriter, r *http.Request, topic event.Top
 	}
 	posted, err := cloudevent.Parse(mode, r.Header, body)
 	if err != nil {
-		return nil, false, cloudEventProblem(err)
+		p := cloudEventProblem(err)
+		if plain {
+			p.detail = "This path takes CloudEvents; anything else is posted to /v1/topics/{topic}/events."
+		}
+		return nil, false, p
 	}
 	drafts, p := cloudEventDrafts(r, mode, topic, from, posted)
 	return drafts, mode == cloudevent.Batched, p

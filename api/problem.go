@@ -113,7 +113,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	w.WriteHeader(p.status)
-	w.Write(body)
+	w.Write(append(body, '\n'))
 }
 
 // storeProblem says in the client's terms what an engine's error means for a write, and logs what the client is not
@@ -151,7 +151,7 @@ func knownStoreProblem(err error) *problem {
 	case errors.Is(err, store.ErrPage):
 		return kindBadRequest.in(event.FieldError{Field: "page", Detail: "is not a token that this list gave out"})
 	case errors.Is(err, store.ErrKeyReused):
-		return kindKeyReused.is("The same key came before with another topic, type or payload. Use a new key for a new event.")
+		return kindKeyReused.is("The same Idempotency-Key, or CloudEvent source and id, came before with another topic, type or payload. Use a new one for a new event.")
 	case errors.Is(err, store.ErrFull):
 		return &problem{kind: kindFull, retryAfter: 30, detail: "Nothing was stored. The operator has to make room, or retention has to."}
 	case errors.Is(err, store.ErrUnknown):

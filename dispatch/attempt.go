@@ -93,6 +93,8 @@ func (s *scheduler) finish(f finished, now time.Time) {
 			s.metrics.retries.Inc()
 		} else {
 			result.State, result.Reason = event.Failed, event.ReasonExhausted
+			s.log.Warn("a delivery has used up its schedule", "delivery", t.id, "webhook", l.webhook.ID,
+				"outcome", attempt.Outcome, "status", attempt.Status, "error", f.Err)
 		}
 	}
 	if result.State == event.Pending && (t.canceled || !l.open()) {

@@ -32,7 +32,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Name: "carillon_attempts_total", Help: "Requests made to webhooks, by what came of them.",
 	}, []string{"outcome"})
 	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "carillon_deliveries_ended_total", Help: "Deliveries that reached an end, by state.",
+		Name: "carillon_deliveries_ended_total", Help: "Deliveries settled for good, by state. Those that disabling or deleting a webhook canceled in the store are not among them.",
 	}, []string{"state"})
 	m := &metrics{
 		attempts: make(map[event.Outcome]prometheus.Counter),

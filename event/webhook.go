@@ -115,12 +115,13 @@ func checkURL(s string) string {
 	if len(s) > MaxURLBytes {
 		return fmt.Sprintf("is %d bytes long; at most %d are allowed", len(s), MaxURLBytes)
 	}
+	if scheme, _, ok := strings.Cut(strings.ToLower(s), "://"); !ok || scheme != "http" && scheme != "https" {
+		return "must begin with http:// or https://"
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
 		return "is not a URL"
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "must begin with http:// or https://"
 	case u.Hostname() == "":
 		return "names no host"
 	case u.User != nil:

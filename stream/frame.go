@@ -113,7 +113,8 @@ func appendResumed(dst []byte) []byte {
 	return append(dst, "event: "+nameStream+"\ndata: {\"status\":\"resumed\"}\n\n"...)
 }
 
-// appendGap appends the block that tells a stream that events are missing, and the cursor after which it goes on.
+// appendGap appends the block that tells a stream that events are missing, and the cursor after which the log still holds
+// everything.
 func appendGap(dst []byte, oldest event.Cursor) []byte {
 	dst = append(dst, "event: "+nameStream+"\ndata: {\"status\":\"gap\",\"oldest\":\""...)
 	dst = oldest.AppendText(dst)

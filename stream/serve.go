@@ -60,18 +60,18 @@ func (h *Hub) carry(ctx context.Context, out *wire, sub Subscription) error {
 	if h.hasEnded() {
 		return nil
 	}
-	position, told, err := sub.Start.resolve(ctx, h.log)
+	start, err := sub.Start.resolve(ctx, h.log)
 	if err != nil {
 		return err
 	}
 	h.metrics.open.Inc()
 	defer h.metrics.open.Dec()
-	s := h.join(sub, position)
+	s := h.join(sub, start.position)
 	defer h.leave(s)
-	if err := out.open(position, told); err != nil {
+	if err := out.open(start); err != nil {
 		return err
 	}
-	if told == gap {
+	if start.told == gap {
 		h.metrics.gaps.Inc()
 	}
 
@@ -149,14 +149,14 @@ func (s *subscriber) beat(out *wire) error {
 
 // open sends a stream's first bytes: at once, so that the client knows that it is connected, and with an id, so that it
 // can resume even if it loses the connection before the first event.
-func (o *wire) open(position event.Cursor, told opening) error {
-	text := appendID(appendRetry(nil), position)
+func (o *wire) open(start place) error {
+	text := appendID(appendRetry(nil), start.position)
 	text = append(text, '\n')
-	switch told {
+	switch start.told {
 	case resumed:
 		text = appendResumed(text)
 	case gap:
-		text = appendGap(text, position)
+		text = appendGap(text, start.oldest)
 	}
 	if err := o.add(text); err != nil {
 		return err

@@ -67,38 +67,48 @@ const (
 	gap             // events are missing before the position
 )
 
-// resolve finds the cursor after which the stream begins.
+// place is where a stream begins.
+type place struct {
+	position event.Cursor // it begins after this one
+	told     opening
+	oldest   event.Cursor // after this one the log still holds everything; told with a gap
+}
+
+// resolve finds where the stream begins.
 //
 // A time is told as a gap if retention has removed events and what is left begins after that time: whether the removed
 // ones were younger than the time is no longer known, and a gap that may be empty is better than one untold.
-func (s Start) resolve(ctx context.Context, log Log) (event.Cursor, opening, error) {
+func (s Start) resolve(ctx context.Context, log Log) (place, error) {
 	bounds, err := log.Bounds(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("find the log's bounds: %w", err)
+		return place{}, fmt.Errorf("find the log's bounds: %w", err)
+	}
+	at := func(position event.Cursor, told opening) (place, error) {
+		return place{position, told, bounds.Trimmed}, nil
 	}
 	switch s.from {
 	case fromEarliest:
-		return bounds.Trimmed, resumed, nil
+		return at(bounds.Trimmed, resumed)
 	case fromCursor:
 		switch {
 		case s.cursor > bounds.Head:
-			return bounds.Head, gap, nil
+			return at(bounds.Head, gap)
 		case s.cursor < bounds.Trimmed:
-			return bounds.Trimmed, gap, nil
+			return at(bounds.Trimmed, gap)
 		}
-		return s.cursor, resumed, nil
+		return at(s.cursor, resumed)
 	case fromTime:
 		c, err := log.CursorBefore(ctx, s.time)
 		if err != nil {
-			return 0, 0, fmt.Errorf("find a time in the log: %w", err)
+			return place{}, fmt.Errorf("find a time in the log: %w", err)
 		}
 		if bounds.Trimmed > 0 && c <= bounds.Trimmed {
-			return bounds.Trimmed, gap, nil
+			return at(bounds.Trimmed, gap)
 		}
-		return c, resumed, nil
+		return at(c, resumed)
 	case fromUnknown:
-		return bounds.Head, gap, nil
+		return at(bounds.Head, gap)
 	default:
-		return bounds.Head, live, nil
+		return at(bounds.Head, live)
 	}
 }

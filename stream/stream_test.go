@@ -187,8 +187,8 @@ func TestStarts(t *testing.T) {
 			case "resumed":
 				c.status("resumed")
 			case "gap":
-				if b := c.next(); b.name != "_stream" || b.data != fmt.Sprintf(`{"status":"gap","oldest":"%s"}`, test.at) {
-					t.Errorf("got %+v, want a gap before %s", b, test.at)
+				if b := c.next(); b.name != "_stream" || b.data != fmt.Sprintf(`{"status":"gap","oldest":"%s"}`, test.trimmed) {
+					t.Errorf("got %+v, want a gap and the log's beginning, %s", b, test.trimmed)
 				}
 			}
 			c.want(texts(numbered(int(test.at)+1, 10))...)
