@@ -194,6 +194,8 @@ func (s *Sender) request(ctx context.Context, r *Request, at time.Time) (*http.R
 	h := make(http.Header, 10)
 	h["Content-Type"] = []string{contentType}
 	h["User-Agent"] = []string{s.userAgent}
+	// An answer is kept, shown and passed on as it comes: compressed, it would be of no use to anybody.
+	h["Accept-Encoding"] = []string{"identity"}
 	h["Carillon-Topic"] = []string{string(ev.Topic)}
 	h["Carillon-Delivery"] = []string{delivery.String()}
 	h["Carillon-Attempt"] = []string{strconv.Itoa(r.Attempt)}

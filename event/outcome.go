@@ -38,10 +38,13 @@ func Outcomes() []Outcome {
 	return all
 }
 
-// OutcomeOfStatus returns what an answer with this HTTP status means for the attempt.
+// OutcomeOfStatus returns what an answer with this HTTP status means for the attempt. One below 200 is no final status
+// (RFC 9110, section 15.2): nothing was answered.
 func OutcomeOfStatus(status int) Outcome {
 	switch {
-	case status >= 200 && status < 300:
+	case status < 200:
+		return ErrReset
+	case status < 300:
 		return Success
 	case status == 429:
 		return ErrThrottled

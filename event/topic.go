@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of a topic's and a pattern's name.
@@ -119,5 +120,6 @@ func tokenError(token string, at, place int, wildcards bool) error {
 		}
 		return fmt.Errorf("token %d has a wildcard; a topic names one place, a pattern may name many", place)
 	}
-	return fmt.Errorf("token %d has %q; allowed are A-Z a-z 0-9 _ -", place, token[at])
+	r, _ := utf8.DecodeRuneInString(token[at:])
+	return fmt.Errorf("token %d has %q; allowed are A-Z a-z 0-9 _ -", place, r)
 }

@@ -64,7 +64,7 @@ func TestTopicErrorsSayWhatToDo(t *testing.T) {
 		"a..b":   "token 2 is empty",
 		"a.b c":  `token 2 has ' '; allowed are A-Z a-z 0-9 _ -`,
 		"a.*":    "token 2 has a wildcard; a topic names one place, a pattern may name many",
-		"a.\xff": "token 2 has 'ÿ'; allowed are A-Z a-z 0-9 _ -",
+		"a.\xff": "token 2 has '�'; allowed are A-Z a-z 0-9 _ -",
 	} {
 		if _, err := ParseTopic(text); err == nil || err.Error() != want {
 			t.Errorf("topic %q: %v, want %s", text, err, want)

@@ -63,6 +63,7 @@ type Hub struct {
 	ring      ring
 	tailed    event.Cursor // everything up to here has been seen, and is in the ring if it is above ring.after
 	audiences map[event.TenantID]*audience
+	wires     map[*wire]struct{} // of all open streams
 }
 
 // New returns a hub. Streams can be opened at once; they carry events while [Hub.Run] runs.
@@ -79,6 +80,7 @@ func New(cfg Config) *Hub {
 			maxBytes:  orDefault(cfg.RingBytes, DefaultRingBytes),
 		},
 		audiences: make(map[event.TenantID]*audience),
+		wires:     make(map[*wire]struct{}),
 	}
 }
 
@@ -92,7 +94,7 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // Run follows the log until ctx ends, and returns nil then; an error means that the log could not be read. Either way
 // every open stream ends with a retry, and so does every one that is opened later. Call it once.
 func (h *Hub) Run(ctx context.Context) error {
-	defer close(h.ended)
+	defer h.end()
 	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, fmt.Errorf("find the log's head: %w", err))
@@ -111,6 +113,16 @@ func (h *Hub) Run(ctx context.Context) error {
 			return ignoreEnd(ctx, fmt.Errorf("follow the log: %w", err))
 		}
 		h.publish(events)
+	}
+}
+
+// end has every stream end, now and from now on. One whose reader has stalled must not hold up who waits for it.
+func (h *Hub) end() {
+	close(h.ended)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for out := range h.wires {
+		out.hurry()
 	}
 }
 
@@ -187,10 +199,14 @@ func (h *Hub) encoded(f *frame, in form) []byte {
 	return p.text
 }
 
-// join makes a subscriber at a cursor.
-func (h *Hub) join(sub Subscription, position event.Cursor) *subscriber {
+// join makes a subscriber at a cursor, whose stream is written to out.
+func (h *Hub) join(sub Subscription, position event.Cursor, out *wire) *subscriber {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.wires[out] = struct{}{}
+	if h.hasEnded() { // just now, and end has not seen this one
+		out.hurry()
+	}
 	a := h.audiences[sub.Tenant]
 	if a == nil {
 		a = &audience{}
@@ -209,9 +225,10 @@ func (h *Hub) join(sub Subscription, position event.Cursor) *subscriber {
 	}
 }
 
-func (h *Hub) leave(s *subscriber) {
+func (h *Hub) leave(s *subscriber, out *wire) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.wires, out)
 	s.group.unpark(s)
 	a := h.audiences[s.tenant]
 	a.leave(s.group)

@@ -66,8 +66,8 @@ func (h *Hub) carry(ctx context.Context, out *wire, sub Subscription) error {
 	}
 	h.metrics.open.Inc()
 	defer h.metrics.open.Dec()
-	s := h.join(sub, start.position)
-	defer h.leave(s)
+	s := h.join(sub, start.position, out)
+	defer h.leave(s, out)
 	if err := out.open(start); err != nil {
 		return err
 	}

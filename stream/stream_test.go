@@ -496,3 +496,26 @@ func TestDeadlines(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A reader that has stalled does not hold up the end of the hub: with the ordinary deadline this test would hang.
+func TestEndDoesNotWaitForTheStalled(t *testing.T) {
+	log := newMemLog()
+	hub, end := startHub(t, stream.Config{Log: log, WriteTimeout: time.Hour})
+	served := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served <- hub.Serve(r.Context(), w, subscribe("a"))
+	}))
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for range 32 { // more than the kernel's buffers take
+		log.append(tenantA, "a", make([]byte, 1<<20))
+	}
+	end()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

@@ -18,6 +18,9 @@ const (
 	// largeFrame is from where on a shared frame is written as it is: a copy of it for each of many stalled readers would
 	// cost more memory than the ring.
 	largeFrame = 8 << 10
+
+	// lastWrite is how long a write may take once the hub has ended.
+	lastWrite = time.Second
 )
 
 // errReaderGone says that the client has left, or has read nothing for too long. What exactly is of no use to anybody.
@@ -26,7 +29,7 @@ var errReaderGone = errors.New("the reader is gone")
 // buffers are those in which frames are gathered: a stream has one only between its first frame and its next flush.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, writeSize+largeFrame); return &b }}
 
-// wire is the body of one stream's response. For one goroutine.
+// wire is the body of one stream's response. For one goroutine, but for hurry.
 type wire struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -34,7 +37,10 @@ type wire struct {
 
 	buffer   *[]byte   // what is gathered, or nil
 	wrote    time.Time // when something was last written
+
+	mu       sync.Mutex
 	deadline time.Time // of the connection's writes
+	hurried  bool      // the deadline is the last one
 }
 
 // add gathers a text, which may be shared, and sends what is gathered if it is enough.
@@ -114,10 +120,20 @@ func (o *wire) send(text []byte) error {
 // as long again as is needed, and not for every write.
 func (o *wire) extend() {
 	now := time.Now()
-	if o.deadline.Sub(now) >= o.timeout {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.hurried || o.deadline.Sub(now) >= o.timeout {
 		return
 	}
 	o.deadline = now.Add(o.timeout + o.timeout/2)
 	// Where there are no deadlines (a test's recorder) there is no connection that could stall.
 	_ = o.control.SetWriteDeadline(o.deadline)
+}
+
+// hurry gives the write that is under way, and all that follow, a last short while.
+func (o *wire) hurry() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hurried = true
+	_ = o.control.SetWriteDeadline(time.Now().Add(lastWrite)) // as in extend
 }
