@@ -29,7 +29,11 @@ var screenshots = filepath.Join("build", "screenshots")
 func TestPageInABrowser(t *testing.T) {
 	b := openBrowser(t)
 	data := t.TempDir()
-	gateway, url := browse(t, nil, "--listen", "127.0.0.1:0", "--data", data)
+	address, err := freeAddress() // it is started on it twice
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway, url := browse(t, nil, "--listen", address, "--data", data)
 
 	// The page opens its stream by itself.
 	b.run(
@@ -111,7 +115,7 @@ func TestPageInABrowser(t *testing.T) {
 		chromedp.Click(chromedp.CSS("#clear")),
 		b.waitText("#count", "no events yet"),
 	)
-	browse(t, nil, "--listen", strings.TrimPrefix(url, "http://"), "--data", data)
+	browse(t, nil, "--listen", address, "--data", data)
 	post(t, url, "demo.after", "text/plain", "after the crash")
 	b.run(
 		b.waitText("#state", "live"),

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -125,13 +124,12 @@ func newVictim(t *testing.T) *victim {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	// The port stays the same over all starts, so that clients reconnect to it.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// The same over all starts, so that clients reconnect to it.
+	addr, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	g := &victim{t: t, binary: binary, dir: filepath.Join(dir, "data"), addr: l.Addr().String()}
+	g := &victim{t: t, binary: binary, dir: filepath.Join(dir, "data"), addr: addr}
 	g.base = "http://" + g.addr
 	t.Cleanup(g.kill)
 	return g

@@ -22,11 +22,12 @@ type process struct {
 
 // start runs the binary under test.
 func start(dir string, env []string, args ...string) (*process, error) {
-	path, err := exec.LookPath("carillon")
-	if err != nil {
-		return nil, err
-	}
-	p := &process{cmd: exec.Command(path, args...), exited: make(chan struct{})}
+	return run(dir, env, exec.Command("carillon", args...))
+}
+
+// run runs a command that becomes the binary under test.
+func run(dir string, env []string, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, exited: make(chan struct{})}
 	// The race detector's second of grace at each exit would be most of what the stories take.
 	p.cmd.Dir, p.cmd.Env = dir, append(env, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
@@ -71,18 +72,24 @@ func startGateway(dir string, env []string, args ...string) (*process, string, e
 	if err != nil {
 		return nil, "", err
 	}
+	url, err := p.address()
+	return p, url, err
+}
+
+// address waits until a gateway says where it listens, and kills one that does not.
+func (p *process) address() (string, error) {
 	const line = "carillon listens on "
 	text, err := p.stdout.await(says("\n"))
 	if err != nil {
 		p.kill()
-		return nil, "", fmt.Errorf("the gateway did not start: %w\n%s", err, &p.stderr)
+		return "", fmt.Errorf("the gateway did not start: %w\n%s", err, &p.stderr)
 	}
 	_, url, found := strings.Cut(strings.TrimSpace(text), line)
 	if !found {
 		p.kill()
-		return nil, "", fmt.Errorf("the gateway said %q", text)
+		return "", fmt.Errorf("the gateway said %q", text)
 	}
-	return p, url, nil
+	return url, nil
 }
 
 // environment is what the script's variables make for a process.
@@ -106,7 +113,10 @@ func (s *story) serve(ts *testscript.TestScript, args []string) error {
 	// Streams and webhooks that were open before a restart must find it again.
 	address := s.address
 	if address == "" {
-		address = "127.0.0.1:0"
+		var err error
+		if address, err = freeAddress(); err != nil {
+			return err
+		}
 	}
 	p, url, err := startGateway(s.work, environment(ts), append([]string{"--listen", address, "--data", filepath.Join(s.work, "data")}, args...)...)
 	if err != nil {
