@@ -21,6 +21,6 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	os.Exit(cli.Main(ctx, cli.Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		LookupEnv: os.LookupEnv, OpenAPI: openAPI,
+		LookupEnv: os.LookupEnv, Environ: os.Environ(), OpenAPI: openAPI,
 	}))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -263,4 +264,39 @@ func (t *transcript) await(ok func(text string, ended bool) bool) (string, error
 // says is a condition for await.
 func says(want string) func(string, bool) bool {
 	return func(text string, _ bool) bool { return strings.Contains(text, want) }
+}
+
+// A gateway that can no longer store what it accepts must not stay up: whoever watches the process has to see that it
+// failed. A limit on the size of files stands for the disk that breaks.
+func TestBrokenStoreFailsTheProcess(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell to limit the gateway with")
+	}
+	// A unit is 512 or 1024 bytes. A gateway that is new writes a fifth of the smaller limit.
+	cmd := exec.Command(shell, "-c", `ulimit -f 1000 && exec carillon serve --listen 127.0.0.1:0 --data data --drain 1s`)
+	gateway, err := run(t.TempDir(), []string{"PATH=" + os.Getenv("PATH")}, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(gateway.kill)
+	url, err := gateway.address()
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := strings.Repeat("x", 900<<10)
+	for range 2 {
+		resp, err := http.Post(url+"/v1/topics/a/events", "text/plain", strings.NewReader(payload))
+		if err != nil {
+			break // it has ended
+		}
+		resp.Body.Close()
+	}
+	if err := gateway.wait(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if !errors.As(gateway.err, &exit) || exit.ExitCode() != 1 || !strings.Contains(gateway.stderr.String(), "carillon: the store has failed: ") {
+		t.Errorf("it ended with %v\n%s", gateway.err, &gateway.stderr)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -23,6 +25,7 @@ type Process struct {
 	Stdout    io.Writer
 	Stderr    io.Writer
 	LookupEnv func(name string) (value string, ok bool)
+	Environ   []string // all of it, as NAME=value
 
 	// OpenAPI is the text of openapi.yaml, which the gateway serves.
 	OpenAPI []byte
@@ -44,25 +47,33 @@ func (e usageError) Unwrap() error { return e.error }
 // errTold ends a command as failed when the user has been told everything already.
 var errTold = errors.New("failed")
 
-// Main runs one command until it is done or ctx ends, and returns the process's exit code.
-func Main(ctx context.Context, p Process) int {
-	var c commands
-	helped := false
+// newParser returns the parser that fills in c. exit is called when help was printed.
+func newParser(c *commands, p *Process, exit func(int)) *kong.Kong {
 	settings := &settings{lookupEnv: p.LookupEnv}
-	parser, err := kong.New(&c,
+	parser, err := kong.New(c,
 		kong.Name("carillon"),
 		kong.Description("An HTTP gateway for webhooks and event streams: POST an event once, and every webhook and every open stream gets it."),
 		kong.Writers(p.Stdout, p.Stderr),
-		// Help is printed in the middle of parsing, which then goes on and may find fault with what is missing.
-		kong.Exit(func(int) { helped = true }),
+		kong.Exit(exit),
+		kong.WithBeforeResolve(settings.load),
 		kong.Resolvers(settings),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(decodeDuration)),
+		kong.PostBuild(wordPlainly),
 		kong.ExplicitGroups(groups),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.ValueFormatter(flagHelp),
 	)
 	if err != nil {
-		panic(err) // the struct above is wrong, whatever the arguments
+		panic(err) // the commands' structs are wrong, whatever the arguments
 	}
+	return parser
+}
+
+// Main runs one command until it is done or ctx ends, and returns the process's exit code.
+func Main(ctx context.Context, p Process) int {
+	helped := false
+	// Help is printed in the middle of parsing, which then goes on and may find fault with what is missing.
+	parser := newParser(&commands{}, &p, func(int) { helped = true })
 	parsed, err := parser.Parse(p.Args)
 	switch {
 	case helped:

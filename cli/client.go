@@ -43,7 +43,12 @@ type refusal struct {
 	text   string
 }
 
-func (r *refusal) Error() string { return r.text }
+func (r *refusal) Error() string {
+	if r.status == http.StatusUnauthorized {
+		return r.text + " (set " + envName("key") + " or --key)"
+	}
+	return r.text
+}
 
 // permanent reports whether asking again would get the same answer.
 func (r *refusal) permanent() bool {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -42,11 +43,6 @@ type fileValue struct {
 	line int
 }
 
-// envName returns the environment variable of a flag.
-func envName(flag string) string {
-	return "CARILLON_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
 // Validate implements [kong.Resolver].
 func (*settings) Validate(*kong.Application) error { return nil }
 
@@ -54,9 +50,6 @@ func (*settings) Validate(*kong.Application) error { return nil }
 func (s *settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if flag.Group == nil {
 		return nil, nil
-	}
-	if err := s.load(ctx); err != nil {
-		return nil, err
 	}
 	text, from, ok := s.find(flag.Name)
 	if !ok {
@@ -82,7 +75,8 @@ func (s *settings) find(flag string) (text, from string, ok bool) {
 	return "", "", false
 }
 
-// load reads the configuration file, if the command takes one and one is named.
+// load reads the configuration file, if the command takes one and one is named. It has to come before kong resolves
+// flags: the error of a resolver is told as that of the flag at hand.
 func (s *settings) load(ctx *kong.Context) error {
 	if s.path != "" || ctx.Selected() == nil {
 		return nil
@@ -102,13 +96,12 @@ func (s *settings) load(ctx *kong.Context) error {
 	if path == "" {
 		return nil
 	}
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("cannot read the configuration: %w", err)
 	}
-	defer f.Close()
 	s.path = path
-	if s.file, err = parseConfig(f, known); err != nil {
+	if s.file, err = parseConfig(bytes.NewReader(text), known); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -10,19 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // parseServe parses a serve command line without running it.
 func parseServe(t *testing.T, env map[string]string, args ...string) (*serveCommand, error) {
 	t.Helper()
 	var c commands
-	parser, err := kong.New(&c, kong.Resolvers(&settings{lookupEnv: lookup(env)}), kong.ExplicitGroups(groups))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = parser.Parse(append([]string{"serve"}, args...))
+	parser := newParser(&c, &Process{LookupEnv: lookup(env)}, func(int) { t.Error("help was printed") })
+	_, err := parser.Parse(append([]string{"serve"}, args...))
 	return &c.Serve, err
 }
 
@@ -43,7 +38,7 @@ func configFile(t *testing.T, text string) string {
 }
 
 func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
-	file := configFile(t, "listen: 127.0.0.1:1\nsource: /file\nretention-bytes: 1KiB\ndrain: 1s\n")
+	file := configFile(t, "listen: 127.0.0.1:1\nsource: /file\nretention-bytes: 1KiB\ndrain: 1s\nretention-age: 1.5d\n")
 	env := map[string]string{
 		"CARILLON_LISTEN": "127.0.0.1:2", "CARILLON_SOURCE": "/env", "CARILLON_MAX_BODY": "2KiB",
 	}
@@ -57,6 +52,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 		"environment only": c.MaxBody,
 		"file":             c.RetentionBytes,
 		"file, duration":   c.Drain,
+		"file, days":       c.RetentionAge,
 		"default":          c.IdempotencyWindow,
 	}
 	want := map[string]any{
@@ -65,6 +61,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 		"environment only": byteSize(2 << 10),
 		"file":             byteSize(1 << 10),
 		"file, duration":   time.Second,
+		"file, days":       36 * time.Hour,
 		"default":          24 * time.Hour,
 	}
 	if !maps.Equal(got, want) {
@@ -148,8 +145,11 @@ func TestConfigErrorsSayWhereAndWhat(t *testing.T) {
 		{"not YAML", nil, "listen: [\n", []string{"carillon.yaml"}},
 		{"bad value in the file", nil, "source: /x\ndrain: soon\n", []string{"--drain", "carillon.yaml", "line 2"}},
 		{"bad size", nil, "max-body: 1MB\n", []string{"--max-body", "1MB", "KiB"}},
-		{"bad choice", nil, "log-format: xml\n", []string{"--log-format", "text"}},
+		{"bad choice", nil, "log-format: xml\n", []string{"--log-format", "text or json", "line 1"}},
+		{"bad level", nil, "log-level: loud\n", []string{"--log-level", "debug, info, warn or error", "line 1"}},
+		{"bare number for a duration", nil, "drain: 5\n", []string{"--drain", `"5"`, "30s", "line 1"}},
 		{"bad value in the environment", map[string]string{"CARILLON_WEBHOOK_ALLOW": "10.0.0.0"}, "", []string{"--webhook-allow", "CARILLON_WEBHOOK_ALLOW"}},
+		{"bad duration in the environment", map[string]string{"CARILLON_DRAIN": "soon"}, "", []string{"--drain", "CARILLON_DRAIN", "7d12h"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,8 +164,23 @@ func TestConfigErrorsSayWhereAndWhat(t *testing.T) {
 			}
 		})
 	}
-	if _, err := parseServe(t, nil, "--config", filepath.Join(t.TempDir(), "missing.yaml")); err == nil {
-		t.Error("a missing file was taken")
+}
+
+// What is wrong with the file as a whole is not the fault of the flag that happens to be looked up first.
+func TestFaultsOfTheFileBlameNoFlag(t *testing.T) {
+	for name, path := range map[string]string{
+		"unknown key": configFile(t, "frobnicate: 1\n"),
+		"not YAML":    configFile(t, "listen: [\n"),
+		"missing":     filepath.Join(t.TempDir(), "missing.yaml"),
+		"directory":   t.TempDir(),
+	} {
+		_, err := parseServe(t, map[string]string{"CARILLON_CONFIG": path})
+		switch {
+		case err == nil:
+			t.Errorf("%s: was taken", name)
+		case !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "--"):
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -253,7 +268,7 @@ func TestHelpIsTheReference(t *testing.T) {
 	text := strings.Join(strings.Fields(stdout), " ")
 	for _, want := range []string{
 		"--listen", "[default 127.0.0.1:8080, CARILLON_LISTEN]", "[default ./carillon-data, CARILLON_DATA]",
-		"[default 168h, CARILLON_RETENTION_AGE]", "10GiB", "1MiB", "24h", "20s", "[CARILLON_WEBHOOK_ALLOW]", "CARILLON_ADMIN_KEY",
+		"such as 168h or 7d", "[default 168h, CARILLON_RETENTION_AGE]", "10GiB", "1MiB", "24h", "20s", "[CARILLON_WEBHOOK_ALLOW]", "CARILLON_ADMIN_KEY",
 		"[default text, CARILLON_LOG_FORMAT]", "[CARILLON_CONFIG]",
 		"Network:", "Storage:", "Access:", "Log:",
 	} {

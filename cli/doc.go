@@ -4,6 +4,8 @@
 // A setting has one name. It is a flag, an environment variable (CARILLON_ and the name in capitals, - as _) and, for
 // serve, a key of a YAML file, and the first of these that is given holds.
 //
+// Durations may be written with days (7d, 7d12h) besides the units of Go.
+//
 // Exit codes: 0 when the work was done, 1 when it failed, 2 when the command line or the configuration is wrong.
 //
 // What the commands promise: publish sends a request once and never repeats it by itself; tail prints each event once

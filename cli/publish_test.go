@@ -93,6 +93,10 @@ func TestPublishTellsWhatCameBack(t *testing.T) {
 	}{
 		{"problem", answer(422, `{"type":"x","title":"Not acceptable","status":422,"detail":"Look again.","errors":[{"field":"topic","detail":"is empty"}]}`, problem...),
 			nil, 1, "", []string{"422 Not acceptable: Look again.\n", "topic: is empty"}},
+		{"no key", answer(401, `{"title":"A key is needed","status":401,"detail":"Show one."}`, problem...),
+			nil, 1, "", []string{"401 A key is needed: Show one. (set CARILLON_KEY or --key)\n"}},
+		{"a key that may not", answer(403, ""), nil, 1, "", []string{"403 Forbidden\n"}},
+		{"webhook that wants a key", answer(401, "who?", "Carillon-Webhook-Id", "w1"), []string{"--wait", "5s"}, 1, "who?\n", []string{"webhook w1 answered 401 Unauthorized\n"}},
 		{"half a problem", answer(500, `{"title":`, problem...), nil, 1, "", []string{"500 Internal Server Error"}},
 		{"something in front", answer(502, "<html>", "Content-Type", "text/html"), nil, 1, "", []string{"502 Bad Gateway"}},
 		{"webhook's answer", answer(200, "pong", "Carillon-Webhook-Id", "w1"), []string{"--wait", "5s"}, 0, "pong\n", nil},

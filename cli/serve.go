@@ -2,13 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
+	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -30,7 +34,7 @@ var (
 )
 
 // Run is the gateway's life: what it is made of from the bottom up, then its work, then its end from the top down.
-func (c *serveCommand) Run(ctx context.Context, p *Process) error {
+func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context) error {
 	if err := c.check(); err != nil {
 		return usageError{err}
 	}
@@ -45,7 +49,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 	if key == "" && !address.IP.IsLoopback() {
 		return usageError{errOpenToAll(c.Listen)}
 	}
+	if key == "" && slices.Contains(c.CORSOrigin, "*") {
+		return usageError{errOpenToAllPages}
+	}
 	log := c.logger(p.Stderr)
+	for _, name := range strayVariables(parsed.Model, p.Environ) {
+		log.Warn("an environment variable is no setting of carillon, and changes nothing", "variable", name)
+	}
 	version, _ := build()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -60,6 +70,9 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 		Log:               log,
 		Registerer:        registry,
 	})
+	if errors.Is(err, sqlite.ErrInUse) {
+		return fmt.Errorf("%w; is another carillon serve running? --data chooses another directory", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,6 +113,9 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 	})
 	server := newServer(gateway, log)
 	listener, err := net.ListenTCP("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; choose another with --listen", err)
+	}
 	if err != nil {
 		return err // it says what was to be done and where
 	}
@@ -117,13 +133,26 @@ func (c *serveCommand) Run(ctx context.Context, p *Process) error {
 		return writers.Wait()
 	})
 	log.Info("carillon is up", "version", version, "address", listener.Addr().String(), "data", c.Data)
-	fmt.Fprintf(p.Stdout, "carillon listens on http://%s\n", listener.Addr())
+	fmt.Fprintf(p.Stdout, "carillon listens on %s\n", place(address, listener))
 	err = all.Wait()
 	if err != nil {
 		return err
 	}
 	log.Info("carillon has stopped")
 	return nil
+}
+
+// place writes where the gateway is. What listens on all addresses calls itself [::], also when asked for 0.0.0.0.
+func place(asked *net.TCPAddr, l net.Listener) string {
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok || !at.IP.IsUnspecified() {
+		return "http://" + l.Addr().String()
+	}
+	ip := asked.IP
+	if ip == nil {
+		ip = net.IPv4zero
+	}
+	return fmt.Sprintf("http://%s (all addresses)", &net.TCPAddr{IP: ip, Port: at.Port})
 }
 
 // serveHTTP serves until ctx ends, then lets requests finish: waiting posters are given their receipts, and the hub,

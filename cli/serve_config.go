@@ -26,7 +26,7 @@ type serveCommand struct {
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
 
 	Data              string        `group:"storage" default:"./carillon-data" placeholder:"DIR" help:"The directory to keep everything in."`
-	RetentionAge      time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this are removed; 0 keeps them."`
+	RetentionAge      time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this, such as 168h or 7d, are removed; 0 keeps them."`
 	RetentionBytes    byteSize      `group:"storage" default:"10GiB" placeholder:"SIZE" help:"The oldest events are removed while there is more than this; 0 is no bound."`
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
@@ -34,8 +34,8 @@ type serveCommand struct {
 	AdminKeyFile string         `group:"access" placeholder:"FILE" help:"A file that holds the admin key, which requests must then show as Authorization: Bearer KEY. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
 	WebhookAllow []netip.Prefix `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
 
-	LogFormat string     `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
-	LogLevel  slog.Level `group:"log" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	LogFormat string   `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
+	LogLevel  logLevel `group:"log" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 const (
@@ -77,6 +77,9 @@ func (c *serveCommand) check() error {
 // closing is the part of the drain time that is kept for storing what came of the last attempts.
 func (c *serveCommand) closing() time.Duration { return min(c.Drain/4, 5*time.Second) }
 
+// errOpenToAllPages refuses to let any web page post and listen: with a key they must at least know it.
+var errOpenToAllPages = errors.New("--cors-origin '*' would let every web page that a browser on this machine shows use the gateway; name the origins, or set an admin key")
+
 // errOpenToAll refuses to listen where others can connect.
 func errOpenToAll(listen string) error {
 	return fmt.Errorf("--listen %s can be reached from other machines, and there is no key to keep them out.\n"+
@@ -86,12 +89,11 @@ func errOpenToAll(listen string) error {
 
 // adminKey reads the admin key from CARILLON_ADMIN_KEY or the file; it is empty where there is neither.
 func adminKey(p *Process, file string) (event.Secret, error) {
-	const variable = "CARILLON_ADMIN_KEY"
-	value, _ := p.LookupEnv(variable)
-	from := variable
+	value, _ := p.LookupEnv(adminKeyEnv)
+	from := adminKeyEnv
 	if file != "" {
 		if value != "" {
-			return "", fmt.Errorf("%s and --admin-key-file are both set; one of them is enough", variable)
+			return "", fmt.Errorf("%s and --admin-key-file are both set; one of them is enough", adminKeyEnv)
 		}
 		text, err := readSmall(file, maxAdminKey)
 		if err != nil {
@@ -125,7 +127,7 @@ func readSmall(path string, most int64) ([]byte, error) {
 
 // logger writes structured logs. What is an [event.Secret] hides itself there.
 func (c *serveCommand) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	options := &slog.HandlerOptions{Level: slog.Level(c.LogLevel)}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

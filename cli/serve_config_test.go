@@ -54,7 +54,7 @@ func TestServeRefusesWhatCannotBe(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--idempotency-window", "0s"},
 		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
-		{"--cors-origin", "null"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
+		{"--cors-origin", "null"}, {"--cors-origin", "*"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
 	} {
 		// What is refused has touched nothing.
 		data := filepath.Join(t.TempDir(), "data")

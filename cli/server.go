@@ -35,7 +35,11 @@ func limitBodyTime(next http.Handler, limit time.Duration) http.Handler {
 			control := http.NewResponseController(w)
 			// A server that cannot set deadlines is a test's.
 			_ = control.SetReadDeadline(time.Now().Add(limit))
-			r.Body = &timedBody{r.Body, control}
+			// A copy: the server knows by its own request's body whether the client still waits for 100 Continue, and would
+			// else wait itself for a body that is never sent.
+			timed := *r
+			timed.Body = &timedBody{r.Body, control}
+			r = &timed
 		}
 		next.ServeHTTP(w, r)
 	})

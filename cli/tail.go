@@ -23,7 +23,7 @@ import (
 type tailCommand struct {
 	Patterns []string `arg:"" name:"pattern" help:"The topics, such as orders.created, orders.* or **."`
 
-	Since  string `placeholder:"WHEN" help:"Begin in the past: a duration such as 10m, an RFC 3339 time, a cursor, or earliest."`
+	Since  string `placeholder:"WHEN" help:"Begin in the past: a duration such as 10m or 1d, an RFC 3339 time, a cursor, or earliest."`
 	Format string `enum:"raw,cloudevents,json-line" default:"raw" placeholder:"FORMAT" help:"How to print an event: its payload as it is (raw), as one CloudEvent in JSON (cloudevents), or its payload as one line of JSON (json-line)."`
 
 	Client client `embed:""`
@@ -40,7 +40,7 @@ func (c *tailCommand) Run(ctx context.Context, p *Process) error {
 		query.Set("format", "cloudevents")
 	}
 	f := follower{
-		client: http.DefaultClient, url: base.JoinPath("v1", "stream"), query: query, since: c.Since, header: c.Client.header(),
+		client: http.DefaultClient, url: base.JoinPath("v1", "stream"), query: query, since: withoutDays(c.Since), header: c.Client.header(),
 		silence: silence, show: showRaw, out: p.Stdout, notes: p.Stderr,
 	}
 	if c.Format == "json-line" {

@@ -109,6 +109,7 @@ func (s *scheduler) run(ctx context.Context) error {
 	writer.Go(func() { s.settle(writing) })
 	defer func() {
 		tail.Wait()
+		stopWriting()
 		writer.Wait()
 	}()
 
@@ -123,8 +124,8 @@ func (s *scheduler) run(ctx context.Context) error {
 		s.wakeLanes(working, &workers, now)
 		s.flush(now)
 		if s.stopping && s.inFlight == 0 {
-			if !s.busy {
-				break
+			if !s.busy || s.storing+s.pending.len() == 0 {
+				break // a write of the floor alone is worth no wait: a restart reads a little more
 			}
 			if grace == nil {
 				grace = time.AfterFunc(storeGrace, stopWriting)

@@ -71,7 +71,11 @@ func (s *scheduler) settle(ctx context.Context) {
 			case <-time.After(settleRetry):
 			}
 		}
-		s.stored <- b
+		select {
+		case s.stored <- b:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -176,7 +176,8 @@ $("clear").addEventListener("click", () => {
   waiting = [];
   total = 0;
   $("events").replaceChildren();
-  draw();
+  $("empty").hidden = false;
+  count();
 });
 
 // --- the stream ---
@@ -228,7 +229,7 @@ const connect = () => {
     }
     if (told.status === "gap") {
       const row = make("li");
-      row.append(make("p", "told", "Gap: some events were removed by retention before they could be shown."));
+      row.append(make("p", "told", "Gap: some events are missing here: they are no longer kept, or it is not known which ones were seen."));
       show(row);
     }
   });
