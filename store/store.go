@@ -34,6 +34,10 @@ type Log interface {
 	// caller must not change it any more.
 	Append(ctx context.Context, drafts []Draft) ([]Receipt, error)
 
+	// Replayed answers what Append would answer to a draft whose key was used within the window, and stores nothing: the
+	// first receipt, as Replayed, or ErrKeyReused. It is false for a key that was not used, and for none.
+	Replayed(ctx context.Context, d Draft) (Receipt, bool, error)
+
 	// Bounds tells where the log begins and ends.
 	Bounds(ctx context.Context) (Bounds, error)
 
@@ -157,6 +161,9 @@ type Page struct {
 }
 
 // List is a page of a list.
+//
+// Next is empty on the last page, also of a filtered list. An engine bounds how much of the log one call examines: where
+// very few of very many things pass the filter, a page can be short or empty and have a Next all the same.
 type List[T any] struct {
 	Data []T
 	Next string // token of the next page; empty: this is the last

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
 )
 
 const (
@@ -42,6 +43,11 @@ func (e *Engine) afterCommit() {
 		e.runCheckpoint(e.writer, sqlite3.CHECKPOINT_RESTART)
 		return
 	}
+	e.wantCheckpoint()
+}
+
+// wantCheckpoint has the log copied soon, beside the writer.
+func (e *Engine) wantCheckpoint() {
 	select {
 	case e.checkpoint.wanted <- struct{}{}:
 	default:
@@ -77,7 +83,7 @@ func (e *Engine) runCheckpoint(c *conn, mode sqlite3.CheckpointMode) {
 		e.checkpoint.full = false
 	case errors.Is(err, sqlite3.BUSY):
 		// A reader is still in the log; the next commit tries again.
-	case errors.Is(err, sqlite3.FULL):
+	case isFull(err):
 		if !e.checkpoint.full {
 			e.checkpoint.full = true
 			e.log.Warn("the disk is full: the write-ahead log cannot be copied to the database")
@@ -91,4 +97,32 @@ func (e *Engine) runCheckpoint(c *conn, mode sqlite3.CheckpointMode) {
 func truncateWAL(c *conn) error {
 	_, _, err := c.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
 	return err
+}
+
+// rewriteWAL writes the log's bytes again where they are, and syncs them. That takes no room, unless the file system
+// never writes in place. Only for a connection that is alone.
+func rewriteWAL(c *conn) error {
+	pointer, err := c.FileControl("main", sqlite3.FCNTL_JOURNAL_POINTER)
+	if err != nil {
+		return err
+	}
+	log, ok := pointer.(vfs.File)
+	if !ok {
+		return fmt.Errorf("the file of the log is a %T", pointer)
+	}
+	size, err := log.Size()
+	if err != nil {
+		return err
+	}
+	buffer := make([]byte, 1<<20)
+	for at := int64(0); at < size; at += int64(len(buffer)) {
+		piece := buffer[:min(int64(len(buffer)), size-at)]
+		if n, err := log.ReadAt(piece, at); n < len(piece) {
+			return err
+		}
+		if _, err := log.WriteAt(piece, at); err != nil {
+			return err
+		}
+	}
+	return log.Sync(vfs.SYNC_FULL)
 }

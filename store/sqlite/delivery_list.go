@@ -12,7 +12,7 @@ import (
 	"github.com/carillon/carillon/store"
 )
 
-// listRows bounds how many deliveries one page examines; a page can so be shorter than its limit.
+// listRows bounds how many deliveries one page examines.
 const listRows = 20_000
 
 // deliveryPlace is where a page of deliveries ended: rows come by cursor and webhook, the highest first.
@@ -28,7 +28,7 @@ func parsePlace(token string) (p deliveryPlace, err error) {
 	if p.cursor, err = event.ParseCursor(cursor); err != nil {
 		return p, store.ErrPage
 	}
-	if p.num, err = strconv.ParseInt(num, 10, 64); err != nil {
+	if p.num, err = strconv.ParseInt(num, 10, 64); err != nil || p.num < 1 || p.String() != token {
 		return p, store.ErrPage
 	}
 	return p, nil
@@ -50,13 +50,16 @@ func listOfEvent(c *conn, tenant event.TenantID, f store.DeliveryFilter, p store
 	from := 0
 	if p.Token != "" {
 		var err error
-		if from, err = strconv.Atoi(p.Token); err != nil || from < 0 {
+		if from, err = strconv.Atoi(p.Token); err != nil || from < 1 || strconv.Itoa(from) != p.Token {
 			return store.ErrPage
 		}
 	}
 	m, found, err := readMatched(c, tenant, matchedID, f.Event)
 	if err != nil || !found {
 		return err
+	}
+	if from > 0 && from >= len(m.matches) {
+		return store.ErrPage
 	}
 	if len(f.Patterns) > 0 && !event.MatchAny(f.Patterns, m.topic) {
 		return nil
@@ -65,7 +68,7 @@ func listOfEvent(c *conn, tenant event.TenantID, f store.DeliveryFilter, p store
 		return nil
 	}
 	for i := from; i < len(m.matches); i++ {
-		if len(list.Data) == p.Limit || i-from == listRows {
+		if i-from == listRows {
 			list.Next = strconv.Itoa(i)
 			return nil
 		}
@@ -76,9 +79,14 @@ func listOfEvent(c *conn, tenant event.TenantID, f store.DeliveryFilter, p store
 		if err != nil {
 			return err
 		}
-		if wanted(&d, f) {
-			list.Data = append(list.Data, d)
+		if !wanted(&d, f) {
+			continue
 		}
+		if len(list.Data) == p.Limit {
+			list.Next = strconv.Itoa(i)
+			return nil
+		}
+		list.Data = append(list.Data, d)
 	}
 	return nil
 }
@@ -111,6 +119,11 @@ func listRecorded(c *conn, tenant event.TenantID, f store.DeliveryFilter, p stor
 		if err != nil {
 			return err
 		}
+		if _, head, err := ends(c); err != nil {
+			return err
+		} else if place.cursor > head {
+			return store.ErrPage
+		}
 		if place.cursor <= through {
 			from = place
 		}
@@ -131,12 +144,13 @@ func listRecorded(c *conn, tenant event.TenantID, f store.DeliveryFilter, p stor
 	examined := 0
 	last := from
 	return c.each(walk, []any{key, from.cursor, from.num, after}, func(s *sqlite3.Stmt) (bool, error) {
-		if len(list.Data) == p.Limit || examined == listRows {
+		if examined == listRows {
 			list.Next = last.String()
 			return false, nil
 		}
 		d := scanDelivery(s)
 		examined++
+		before := last
 		last = deliveryPlace{d.ID.Event, s.ColumnInt64(1)}
 		if !wanted(&d, f) {
 			return true, nil
@@ -154,6 +168,10 @@ func listRecorded(c *conn, tenant event.TenantID, f store.DeliveryFilter, p stor
 			if !want {
 				return true, nil
 			}
+		}
+		if len(list.Data) == p.Limit {
+			list.Next = before.String()
+			return false, nil
 		}
 		if err := completeDelivery(c, &d); err != nil {
 			return false, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -412,8 +413,8 @@ func (s *script) ledger() []write {
 // TestFaults fails every write and every sync of a scripted run in turn. Whatever the engine said then is what is found
 // when the data is opened again.
 func TestFaults(t *testing.T) {
-	for _, code := range []sqlite3.ErrorCode{sqlite3.IOERR, sqlite3.FULL} {
-		name := map[sqlite3.ErrorCode]string{sqlite3.IOERR: "IOERR", sqlite3.FULL: "FULL"}[code]
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		name := map[syscall.Errno]string{syscall.EIO: "EIO", syscall.ENOSPC: "ENOSPC"}[errno]
 		t.Run(name, func(t *testing.T) {
 			step := 1
 			switch {
@@ -426,7 +427,7 @@ func TestFaults(t *testing.T) {
 			k := 1
 			for ; !t.Failed(); k += step {
 				faults := registerFaults(t)
-				faults.failAt, faults.code = k, code
+				faults.failAt, faults.errno = k, errno
 				s := newScript(t)
 				dir := t.TempDir()
 				runErr, ready, opened := play(t, s, dir, faults)
@@ -438,11 +439,11 @@ func TestFaults(t *testing.T) {
 					outcomes[w.outcome]++
 				}
 				// Of what fails while it opens, SQLite can do without some.
-				if opened && k > faults.opening && code == sqlite3.IOERR && runErr == nil {
+				if opened && k > faults.opening && (errno == syscall.EIO || faults.hitSync) && runErr == nil {
 					t.Errorf("%s: the engine goes on", label)
 				}
-				if opened && code == sqlite3.FULL && runErr == nil && (ready != nil || !worksAgain(s.writes)) {
-					t.Errorf("%s: the engine did not recover: %v", label, ready)
+				if opened && errno == syscall.ENOSPC && !faults.hitSync && (runErr != nil || ready != nil || !worksAgain(s.writes)) {
+					t.Errorf("%s: the engine did not recover: %v, %v", label, runErr, ready)
 				}
 				s.verify(t, dir, label, s.ledger())
 				_ = os.RemoveAll(dir)
@@ -451,7 +452,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("the script has only %d writes", k)
 			}
 			t.Logf("%d writes and syncs; outcomes: %d stored, %d refused, %d unknown", k-1, outcomes[stored], outcomes[refused], outcomes[unknown])
-			if outcomes[refused] == 0 || code == sqlite3.IOERR && outcomes[unknown] == 0 {
+			if outcomes[refused] == 0 || errno == syscall.EIO && outcomes[unknown] == 0 {
 				t.Error("the faults never reached a writer")
 			}
 		})

@@ -2,11 +2,13 @@ package sqlite_test
 
 import (
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -24,10 +26,21 @@ type faultVFS struct {
 	writes  int              // writes, truncations and syncs so far
 	opening int              // those that were made to open the database
 	failAt  int              // the one that fails, counted from 1; 0: none
-	code    sqlite3.ErrorCode
+	errno   syscall.Errno
 	hit     bool
+	hitSync bool   // the one that failed was a sync
+	full    room   // what else fails, for want of room
 	onSync  func() // called before each sync, with the files locked
 }
+
+// room is what a disk has of it.
+type room int
+
+const (
+	roomToGrow    room = iota // no write fails
+	roomInPlace               // writes past a file's end fail
+	roomForNoMore             // all writes fail
+)
 
 // disk is what is surely on a disk of a file, and what was done to the file since.
 type disk struct {
@@ -114,6 +127,9 @@ func (f *faultVFS) fault() bool {
 	return true
 }
 
+// err is the error as the operating system's files give it.
+func (f *faultVFS) err(op string) error { return &fs.PathError{Op: op, Path: "a file", Err: f.errno} }
+
 // cut writes to dir what a power cut would leave now. keep says which of a file's unsynced changes got to the disk, and
 // can tear them.
 func (f *faultVFS) cut(tb testing.TB, dir string, keep func([]change) []change) {
@@ -174,10 +190,12 @@ func (f *faultFile) WriteAt(p []byte, at int64) (int, error) {
 				return 0, err
 			}
 		}
-		if f.vfs.code == sqlite3.FULL {
-			return 0, sqlite3.FULL
-		}
-		return 0, sqlite3.IOERR_WRITE
+		return 0, f.vfs.err("write")
+	}
+	if size, err := f.File.Size(); err != nil {
+		return 0, err
+	} else if f.vfs.full == roomForNoMore || f.vfs.full == roomInPlace && at+int64(len(p)) > size {
+		return 0, f.vfs.err("write")
 	}
 	f.disk.unsynced = append(f.disk.unsynced, change{at, append([]byte{}, p...)})
 	return f.File.WriteAt(p, at)
@@ -187,7 +205,7 @@ func (f *faultFile) Truncate(size int64) error {
 	f.vfs.mu.Lock()
 	defer f.vfs.mu.Unlock()
 	if f.vfs.fault() {
-		return sqlite3.IOERR_TRUNCATE
+		return f.vfs.err("truncate")
 	}
 	f.disk.unsynced = append(f.disk.unsynced, change{at: size})
 	return f.File.Truncate(size)
@@ -200,7 +218,8 @@ func (f *faultFile) Sync(flags vfs.SyncFlag) error {
 		f.vfs.onSync()
 	}
 	if f.vfs.fault() {
-		return sqlite3.IOERR_FSYNC // never full: see the driver
+		f.vfs.hitSync = true
+		return f.vfs.errno // with delayed allocation, that the disk is full too
 	}
 	for _, c := range f.disk.unsynced {
 		f.disk.synced = c.apply(f.disk.synced)
@@ -211,3 +230,10 @@ func (f *faultFile) Sync(flags vfs.SyncFlag) error {
 
 func (f *faultFile) SharedMemory() vfs.SharedMemory { return vfsutil.WrapSharedMemory(f.File) }
 func (f *faultFile) LockState() vfs.LockLevel       { return vfsutil.WrapLockState(f.File) }
+
+// leave sets how much room the disk has.
+func (f *faultVFS) leave(r room) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.full = r
+}

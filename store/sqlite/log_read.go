@@ -36,7 +36,7 @@ func (e *Engine) Read(ctx context.Context, tenant event.TenantID, q store.ReadQu
 			result = store.ReadResult{Through: q.After, End: true}
 			return nil
 		}
-		sel, err := selectTopics(c, tenant, q.Patterns)
+		sel, err := selectTopics(c, tenant, q.Patterns, false)
 		if err != nil {
 			return err
 		}
@@ -110,13 +110,13 @@ func (sel *selection) scanUp(c *conn, after, head event.Cursor, limit int) (foun
 	return found, through, err
 }
 
-// newest returns the cursors of the last selected events in (after, through], at most limit, newest first. It looked down
-// to, but not at or below, the last cursor returned; bottom says that it looked at everything.
-func (sel *selection) newest(c *conn, after, through event.Cursor, limit int) (found []event.Cursor, down event.Cursor, bottom bool, err error) {
+// newest returns the cursors of the last selected events in (after, through], at most limit, newest first. more says that
+// there are others, or that there may be, where it has examined as many rows as it may; they are below down.
+func (sel *selection) newest(c *conn, after, through event.Cursor, limit int) (found []event.Cursor, down event.Cursor, more bool, err error) {
 	if !sel.scan {
 		for _, topic := range sel.few {
 			err := c.each(`SELECT cursor FROM event WHERE topic = ? AND cursor > ? AND cursor <= ?
-				ORDER BY cursor DESC LIMIT ?`, []any{topic, after, through, limit},
+				ORDER BY cursor DESC LIMIT ?`, []any{topic, after, through, limit + 1},
 				func(s *sqlite3.Stmt) (bool, error) {
 					found = append(found, columnCursor(s, 0))
 					return true, nil
@@ -131,32 +131,36 @@ func (sel *selection) newest(c *conn, after, through event.Cursor, limit int) (f
 			}
 			return 1
 		})
-		if len(found) < limit {
-			return found, 0, true, nil
+		if len(found) <= limit {
+			return found, 0, false, nil
 		}
 		found = found[:limit]
-		return found, found[limit-1], false, nil
+		return found, found[limit-1], true, nil
 	}
-	bottom = true
 	examined := 0
 	err = c.each(`SELECT cursor, tenant, topic FROM event WHERE cursor > ? AND cursor <= ? ORDER BY cursor DESC`,
 		[]any{after, through}, func(s *sqlite3.Stmt) (bool, error) {
+			if examined == scanRows {
+				more = true
+				return false, nil
+			}
 			cursor := columnCursor(s, 0)
 			want, err := sel.wants(c, event.TenantID(s.ColumnInt64(1)), s.ColumnInt64(2))
 			if err != nil {
 				return false, err
 			}
+			if want && len(found) == limit {
+				more = true
+				return false, nil
+			}
 			if want {
 				found = append(found, cursor)
 			}
+			down = cursor
 			examined++
-			if len(found) == limit || examined == scanRows {
-				down, bottom = cursor, false
-				return false, nil
-			}
 			return true, nil
 		})
-	return found, down, bottom, err
+	return found, down, more, err
 }
 
 // eventAt reads one event; ErrNotFound if there is none.
@@ -236,30 +240,33 @@ func cursorBefore(c *conn, t time.Time) (event.Cursor, error) {
 	return low, nil
 }
 
-// ListEvents implements [store.Log]. The page token is the cursor down to which the pages before looked; a page can be
-// shorter than its limit.
+// ListEvents implements [store.Log]. The page token is the cursor down to which the pages before looked.
 func (e *Engine) ListEvents(ctx context.Context, tenant event.TenantID, f store.EventFilter, p store.Page) (store.List[store.EventSummary], error) {
 	var list store.List[store.EventSummary]
-	through := event.MaxCursor
+	below := event.MaxCursor
 	if p.Token != "" {
-		below, err := event.ParseCursor(p.Token)
-		if err != nil || below == 0 {
+		var err error
+		if below, err = event.ParseCursor(p.Token); err != nil || below == 0 {
 			return list, store.ErrPage
 		}
-		through = below - 1
 	}
 	err := e.read(ctx, func(c *conn) error {
+		if _, head, err := ends(c); err != nil {
+			return err
+		} else if p.Token != "" && below > head {
+			return store.ErrPage
+		}
 		after, most, err := between(c, f.Since, f.Until)
 		if err != nil {
 			return err
 		}
 		sel := everyTopic(tenant)
 		if len(f.Patterns) > 0 {
-			if sel, err = selectTopics(c, tenant, f.Patterns); err != nil {
+			if sel, err = selectTopics(c, tenant, f.Patterns, true); err != nil {
 				return err
 			}
 		}
-		found, down, bottom, err := sel.newest(c, after, min(through, most), p.Limit)
+		found, down, more, err := sel.newest(c, after, min(below-1, most), p.Limit)
 		if err != nil {
 			return err
 		}
@@ -274,14 +281,10 @@ func (e *Engine) ListEvents(ctx context.Context, tenant event.TenantID, f store.
 				return err
 			}
 		}
-		if bottom {
-			return nil
-		}
-		more, err := c.number(`SELECT cursor FROM event WHERE cursor < ? AND cursor > ? ORDER BY cursor DESC LIMIT 1`, down, after)
-		if err == nil && more != 0 {
+		if more {
 			list.Next = down.String()
 		}
-		return err
+		return nil
 	})
 	return list, reading("events", err)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +27,7 @@ const (
 // Options say where the data is and how the engine keeps it.
 type Options struct {
 	// Path is the database file; others are kept beside it, under its name with something appended. The directory
-	// must exist.
+	// must exist. Files are made for this user alone; the modes of those that are there are left as they are.
 	Path string
 
 	// IdempotencyWindow is how long an idempotency key is remembered; zero: [DefaultIdempotencyWindow].
@@ -63,6 +65,7 @@ type Engine struct {
 	failing sync.Once
 
 	state state // of the writer alone
+	room  room  // of the writer alone
 
 	bounds struct {
 		sync.RWMutex
@@ -79,7 +82,10 @@ type Engine struct {
 
 var _ store.Engine = (*Engine)(nil)
 
-var errClosed = errors.New("the store is closed")
+var (
+	errClosed = errors.New("the store is closed")
+	errNoRoom = errors.New("the disk is full: free some space on it and start again")
+)
 
 // Open opens the database at o.Path, or creates it, and brings its schema up to date. It fails with [ErrInUse] while
 // another engine, of this process or another, has it open.
@@ -109,6 +115,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.checkpoint.wanted = make(chan struct{}, 1)
 	e.checkpoint.copyAt, e.checkpoint.restartAt = checkpointPages, restartPages
 
+	fileSystem, err := fileSystemOver(o.VFS)
+	if err != nil {
+		return nil, err
+	}
 	if e.lock, err = lockData(o.Path); err != nil {
 		return nil, err
 	}
@@ -117,24 +127,29 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			_ = e.Close()
 		}
 	}()
-	if e.writer, err = openWriter(o.Path, o.VFS); err != nil {
+	if e.writer, err = e.openWriter(fileSystem); err != nil {
+		if isFull(err) {
+			err = fmt.Errorf("%w: %w", errNoRoom, err)
+		}
 		return nil, fmt.Errorf("opening %s: %w", o.Path, err)
 	}
+	e.warnOfOthers()
 	e.writer.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		e.checkpoint.pages.Store(int64(pages))
+		e.room.wrote = true
 		return nil
 	})
 	for range readerCount {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c, err := dial(o.Path, o.VFS, true, readerCacheKiB)
+		c, err := dial(o.Path, fileSystem, true, readerCacheKiB)
 		if err != nil {
 			return nil, fmt.Errorf("opening %s for reading: %w", o.Path, err)
 		}
 		e.readers <- c
 	}
-	if e.checkpoint.conn, err = dial(o.Path, o.VFS, false, checkpointCacheKiB); err != nil {
+	if e.checkpoint.conn, err = dial(o.Path, fileSystem, false, checkpointCacheKiB); err != nil {
 		return nil, fmt.Errorf("opening %s for checkpoints: %w", o.Path, err)
 	}
 	if err := e.load(); err != nil {
@@ -154,8 +169,8 @@ const (
 )
 
 // openWriter opens the connection that writes and makes the database what the engine needs.
-func openWriter(path, vfs string) (_ *conn, err error) {
-	c, err := dial(path, vfs, false, writerCacheKiB)
+func (e *Engine) openWriter(fileSystem string) (_ *conn, err error) {
+	c, err := dial(e.options.Path, fileSystem, false, writerCacheKiB)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +179,16 @@ func openWriter(path, vfs string) (_ *conn, err error) {
 			_ = c.close()
 		}
 	}()
-	// auto_vacuum can only be set before the first table is made, and is ignored after.
-	if err := c.Conn.Exec(`PRAGMA auto_vacuum = INCREMENTAL`); err != nil {
+	// auto_vacuum can only be set before the first table is made. After that, setting it would write for nothing: a full
+	// disk would keep the engine from opening.
+	pages, err := c.number(`PRAGMA page_count`)
+	if err != nil {
 		return nil, err
+	}
+	if pages == 0 {
+		if err := c.Conn.Exec(`PRAGMA auto_vacuum = INCREMENTAL`); err != nil {
+			return nil, err
+		}
 	}
 	mode := ""
 	if _, err := c.first(`PRAGMA journal_mode = WAL`, nil, func(s *sqlite3.Stmt) { mode = s.ColumnText(0) }); err != nil {
@@ -176,14 +198,38 @@ func openWriter(path, vfs string) (_ *conn, err error) {
 		return nil, fmt.Errorf("the file system does not allow a write-ahead log (journal mode is %q)", mode)
 	}
 	// After a failed fsync the page cache can show what the disk does not have. Copying everything to the database anew
-	// makes it true before anything is built upon it.
-	if err := truncateWAL(c); err != nil {
+	// makes it true before anything is built upon it. Where the database cannot grow, writing the log anew in its place
+	// makes it as true, and the log stays.
+	switch err := truncateWAL(c); {
+	case err == nil:
+	case isFull(err):
+		if err := rewriteWAL(c); err != nil {
+			return nil, fmt.Errorf("%w: recovering the write-ahead log: %w", errNoRoom, err)
+		}
+		e.log.Warn("the disk is full: the write-ahead log stays as it is, and writes are refused until there is room")
+	default:
 		return nil, fmt.Errorf("recovering the write-ahead log: %w", err)
 	}
 	if err := migrate(c); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// warnOfOthers tells if others than the gateway's user can read the data, which holds payloads and secrets. What the
+// engine makes they cannot; the modes of what is there already are the operator's.
+func (e *Engine) warnOfOthers() {
+	if runtime.GOOS == "windows" {
+		return // its modes say nothing about that
+	}
+	for _, suffix := range [...]string{"", "-wal"} {
+		path := e.options.Path + suffix
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			e.log.Warn("other users can open the data, which holds payloads and secrets; chmod 600 ends that",
+				"file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+		}
+	}
 }
 
 // load reads what the engine keeps in memory.

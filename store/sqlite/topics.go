@@ -29,11 +29,11 @@ type selection struct {
 const fewTopics = 32
 
 // selectTopics finds out which topics of the tenant match. A pattern that begins with a wildcard can match so many that
-// it is not tried.
-func selectTopics(c *conn, tenant event.TenantID, patterns []event.Pattern) (*selection, error) {
+// it is tried only if everything is.
+func selectTopics(c *conn, tenant event.TenantID, patterns []event.Pattern, everything bool) (*selection, error) {
 	sel := &selection{tenant: tenant, patterns: patterns}
 	for _, p := range patterns {
-		if strings.HasPrefix(string(p), "*") {
+		if !everything && strings.HasPrefix(string(p), "*") {
 			return sel.scanning(), nil
 		}
 	}
@@ -50,10 +50,14 @@ func selectTopics(c *conn, tenant event.TenantID, patterns []event.Pattern) (*se
 			}
 			continue
 		}
-		// prefix ends with a dot, and a slash is the byte after it.
+		// prefix ends with a dot, and a slash is the byte after it; without a prefix, every topic is below the tilde.
+		end := strings.TrimSuffix(prefix, ".") + "/"
+		if prefix == "" {
+			end = "~"
+		}
 		examined := 0
 		err := c.each(`SELECT num, name FROM topic WHERE tenant = ? AND name > ? AND name < ?`,
-			[]any{tenant, prefix, strings.TrimSuffix(prefix, ".") + "/"}, func(s *sqlite3.Stmt) (bool, error) {
+			[]any{tenant, prefix, end}, func(s *sqlite3.Stmt) (bool, error) {
 				if p.Match(event.Topic(s.ColumnText(1))) {
 					found[s.ColumnInt64(0)] = struct{}{}
 				}
@@ -102,20 +106,28 @@ func (sel *selection) wants(c *conn, tenant event.TenantID, topic int64) (bool, 
 	return want, err
 }
 
-// ListTopics implements [store.Log]. The page token is the last name of the page before.
+// topicMark begins a page token of topics. No topic has it.
+const topicMark = "~"
+
+// ListTopics implements [store.Log]. The page token is the last name of the page before, behind a mark.
 func (e *Engine) ListTopics(ctx context.Context, tenant event.TenantID, p store.Page) (store.List[store.TopicSummary], error) {
 	var list store.List[store.TopicSummary]
+	last := ""
 	if p.Token != "" {
-		if _, err := event.ParseTopic(p.Token); err != nil {
+		var marked bool
+		if last, marked = strings.CutPrefix(p.Token, topicMark); !marked {
+			return list, store.ErrPage
+		}
+		if _, err := event.ParseTopic(last); err != nil {
 			return list, store.ErrPage
 		}
 	}
 	err := e.read(ctx, func(c *conn) error {
 		return c.each(`SELECT name, events, last_cursor, last_time FROM topic
-			WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?`, []any{tenant, p.Token, p.Limit + 1},
+			WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?`, []any{tenant, last, p.Limit + 1},
 			func(s *sqlite3.Stmt) (bool, error) {
 				if len(list.Data) == p.Limit {
-					list.Next = string(list.Data[p.Limit-1].Topic)
+					list.Next = topicMark + string(list.Data[p.Limit-1].Topic)
 					return false, nil
 				}
 				list.Data = append(list.Data, store.TopicSummary{

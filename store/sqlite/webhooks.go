@@ -100,7 +100,7 @@ func (e *Engine) ListWebhooks(_ context.Context, tenant event.TenantID, p store.
 	below := int64(-1)
 	if p.Token != "" {
 		var err error
-		if below, err = strconv.ParseInt(p.Token, 10, 64); err != nil || below < 0 {
+		if below, err = strconv.ParseInt(p.Token, 10, 64); err != nil || below < 1 || strconv.FormatInt(below, 10) != p.Token {
 			return list, store.ErrPage
 		}
 	}

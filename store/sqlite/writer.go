@@ -201,16 +201,22 @@ func (e *Engine) commit(ops []*operation) {
 		default:
 		}
 		began := time.Now()
+		e.room.wrote = false
 		b := newBatch(e)
 		bad, err := b.try(ops)
 		if err == nil {
 			e.metrics.committed(len(ops), time.Since(began))
+			e.room.found(e.log, payload(ops))
 			b.publish()
 			for _, op := range ops {
 				op.done <- op.refuse
 			}
 			e.afterCommit()
 			return
+		}
+		if isFull(err) {
+			e.room.lacking(e.log, payload(ops))
+			e.wantCheckpoint() // the log's own room can be used anew once it was copied
 		}
 		if b.undo(&err) && bad >= 0 {
 			ops[bad].done <- err
@@ -272,6 +278,15 @@ func (b *batch) undo(err *error) (retry bool) {
 		// Writing, not syncing, finds the disk full: the commit's last frame is not whole, and the next commit takes
 		// its place.
 		*err = fmt.Errorf("%w: %w", store.ErrFull, cause)
+		return false
+	case errors.Is(cause, sqlite3.IOERR_SHMSIZE):
+		// The index of the write-ahead log, which holds no data, cannot grow. A commit comes to that after its sync:
+		// the next commit takes its place, but if the process ends before, it is found in the log.
+		if b.committing {
+			*err = fmt.Errorf("%w: %w", store.ErrUnknown, cause)
+		} else {
+			*err = fmt.Errorf("%w: %w", store.ErrFull, cause)
+		}
 		return false
 	case errors.Is(cause, sqlite3.IOERR), errors.Is(cause, sqlite3.CORRUPT), errors.Is(cause, sqlite3.NOTADB),
 		errors.Is(cause, sqlite3.CANTOPEN), errors.Is(cause, sqlite3.READONLY), errors.Is(cause, sqlite3.PROTOCOL):

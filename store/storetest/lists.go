@@ -23,8 +23,8 @@ func (h *harness) list(f store.DeliveryFilter, limit int) (ids []event.DeliveryI
 	for {
 		list, err := h.ListDeliveries(h.ctx(), tenant, f, page)
 		h.check(err)
-		if len(list.Data) > limit {
-			h.Errorf("a page of %d for a limit of %d", len(list.Data), limit)
+		if len(list.Data) > limit || len(list.Data) == 0 && page.Token != "" {
+			h.Errorf("%+v: a page of %d for a limit of %d", f, len(list.Data), limit)
 		}
 		for _, d := range list.Data {
 			full, _ := h.delivery(d.ID)
@@ -127,8 +127,11 @@ func testListFilters(h *harness) {
 		}
 	}
 	for _, f := range []store.DeliveryFilter{{}, {Webhook: one.ID}, {Event: all[0].event}} {
-		if _, err := h.ListDeliveries(h.ctx(), tenant, f, store.Page{Limit: 5, Token: "?"}); !errors.Is(err, store.ErrPage) {
-			h.Errorf("a foreign token: %v", err)
+		future := event.MaxCursor.String()
+		for _, token := range []string{"?", "0", "-1", "+1", "99", "a.b", future, future + ".1"} {
+			if _, err := h.ListDeliveries(h.ctx(), tenant, f, store.Page{Limit: 5, Token: token}); !errors.Is(err, store.ErrPage) {
+				h.Errorf("a foreign token, %s: %v", token, err)
+			}
 		}
 	}
 }

@@ -370,6 +370,7 @@ func testListEvents(h *harness) {
 		{"literal", store.EventFilter{Patterns: []event.Pattern{"b"}}, func(i int) bool { return i%4 == 2 }},
 		{"prefix", store.EventFilter{Patterns: []event.Pattern{"a.*"}}, func(i int) bool { return i%4 < 2 }},
 		{"wildcard", store.EventFilter{Patterns: []event.Pattern{"**"}}, func(i int) bool { return i%4 != 3 }},
+		{"inner wildcard", store.EventFilter{Patterns: []event.Pattern{"*.x"}}, func(i int) bool { return i%4 == 0 }},
 		{"since", store.EventFilter{Since: start.Add(10 * time.Second)}, func(i int) bool { return i >= 10 }},
 		{"until", store.EventFilter{Until: start.Add(10 * time.Second)}, func(i int) bool { return i < 10 }},
 		{"between", store.EventFilter{Patterns: []event.Pattern{"a.x"}, Since: start.Add(4 * time.Second), Until: start.Add(12 * time.Second)},
@@ -386,6 +387,9 @@ func testListEvents(h *harness) {
 		for {
 			list, err := h.ListEvents(h.ctx(), tenant, test.filter, page)
 			h.check(err)
+			if len(list.Data) == 0 && page.Token != "" {
+				h.Errorf("%s: an empty page at the end", test.name)
+			}
 			for _, s := range list.Data {
 				got = append(got, s.Event.ID)
 				if s.Owed != 1 || s.Size == 0 || s.Event.Payload != nil || s.Event.Matches != nil {
@@ -410,8 +414,10 @@ func testListEvents(h *harness) {
 	if second.Data[0].Event.ID != all[len(all)-6].ID {
 		h.Error("an event that came between two pages moved the second")
 	}
-	if _, err := h.ListEvents(h.ctx(), tenant, store.EventFilter{}, store.Page{Limit: 5, Token: "?"}); !errors.Is(err, store.ErrPage) {
-		h.Errorf("a foreign token: %v", err)
+	for _, token := range []string{"?", "0", "-1", "a.x", event.Cursor(0).String(), event.MaxCursor.String()} {
+		if _, err := h.ListEvents(h.ctx(), tenant, store.EventFilter{}, store.Page{Limit: 5, Token: token}); !errors.Is(err, store.ErrPage) {
+			h.Errorf("a foreign token, %s: %v", token, err)
+		}
 	}
 }
 
@@ -428,6 +434,9 @@ func testListTopics(h *harness) {
 		for {
 			list, err := h.ListTopics(h.ctx(), tenant, page)
 			h.check(err)
+			if len(list.Data) == 0 && page.Token != "" {
+				h.Error("an empty page at the end")
+			}
 			topics = append(topics, list.Data...)
 			if page.Token = list.Next; page.Token == "" {
 				return topics
@@ -465,8 +474,10 @@ func testListTopics(h *harness) {
 	if topics := list(); len(topics) != 1 || topics[0].Events != 1 {
 		h.Errorf("topics after it was emptied: %+v", topics)
 	}
-	if _, err := h.ListTopics(h.ctx(), tenant, store.Page{Limit: 5, Token: "not a topic"}); !errors.Is(err, store.ErrPage) {
-		h.Errorf("a foreign token: %v", err)
+	for _, token := range []string{"?", "0", "-1", "a", "c.d", "not a topic"} {
+		if _, err := h.ListTopics(h.ctx(), tenant, store.Page{Limit: 5, Token: token}); !errors.Is(err, store.ErrPage) {
+			h.Errorf("a foreign token, %s: %v", token, err)
+		}
 	}
 }
 

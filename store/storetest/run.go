@@ -10,6 +10,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"Log", logTests},
 		{"Idempotency", idempotencyTests},
+		{"Replayed", replayedTests},
 		{"Tail", tailTests},
 		{"Webhooks", webhookTests},
 		{"Ledger", ledgerTests},

@@ -30,7 +30,7 @@ func follow(ctx context.Context, tail store.Tail, after, through event.Cursor) (
 		}
 		for _, ev := range events {
 			if ev.Cursor <= after {
-				return got, errors.New("an event came twice or out of order")
+				return got, errors.New("event twice or out of order")
 			}
 			after = ev.Cursor
 			got = append(got, ev.Cursor)

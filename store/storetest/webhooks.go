@@ -134,7 +134,7 @@ func testWebhookList(h *harness) {
 		for {
 			list, err := h.ListWebhooks(h.ctx(), tenant, page)
 			h.check(err)
-			if len(list.Data) > page.Limit {
+			if len(list.Data) > page.Limit || len(list.Data) == 0 && page.Token != "" {
 				h.Errorf("a page of %d", len(list.Data))
 			}
 			for _, w := range list.Data {
@@ -151,8 +151,10 @@ func testWebhookList(h *harness) {
 		}
 		h.reopen()
 	}
-	if _, err := h.ListWebhooks(h.ctx(), tenant, store.Page{Limit: 3, Token: "?"}); !errors.Is(err, store.ErrPage) {
-		h.Errorf("a foreign token: %v", err)
+	for _, token := range []string{"?", "0", "-1", "+2", "02", "a"} {
+		if _, err := h.ListWebhooks(h.ctx(), tenant, store.Page{Limit: 3, Token: token}); !errors.Is(err, store.ErrPage) {
+			h.Errorf("a foreign token, %s: %v", token, err)
+		}
 	}
 }
 
