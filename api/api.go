@@ -64,6 +64,7 @@ type API struct {
 	log      *slog.Logger
 	metrics  *metrics
 	inFlight keysInFlight
+	changing webhookLocks
 	waits    waits
 	router   *chi.Mux
 }

@@ -113,6 +113,10 @@ func badInputs() []badInput {
 		brokenHook("a member twice", `{"url":"https://example.com/","topics":["a"],"url":"https://example.org/"}`),
 		brokenHook("no UTF-8", "{\"url\":\"https://example.com/\xff\",\"topics\":[\"a\"]}"),
 		brokenHook("deep", `{"metadata":`+strings.Repeat(`[`, 20_000)+strings.Repeat(`]`, 20_000)+`}`),
+		brokenHook("half a surrogate pair", `{"url":"https://example.com/","topics":["a"],"description":"a\ud800b"}`),
+		brokenHook("half a surrogate pair in a name", `{"url":"https://example.com/","topics":["a"],"metadata":{"\udc00\ud800":"x"}}`),
+		hook("too many members", "{"+numbered(101)+"}", "body"),
+		settingAt("metadata", "metadata", "{"+numbered(101)+"}"), settingAt("retry", "retry", "{"+numbered(101)+"}"),
 		hook("empty", `{}`, "url", "topics"),
 		hook("other case", `{"URL":"https://example.com/","topics":["a"]}`, "URL", "url"),
 		hook("null url", `{"url":null,"topics":["a"]}`, "url"),
@@ -122,6 +126,8 @@ func badInputs() []badInput {
 		hook("null topics", `{"url":"https://example.com/","topics":null}`, "topics"),
 		url(""), url("example.com"), url("ftp://example.com/"), url("https://"), url("https://u:p@example.com/"), url("https://example.com/#x"),
 		url("https://example.com/" + strings.Repeat("a", 2048)), url("javascript:alert(1)"), url("https://exa mple.com/"),
+		url("https://example.com/a b"), url("https://example.com/?a b"), url(" https://example.com/"), url(`https://example.com/\u0085`),
+		url(`https://example.com/\n`), url("https://example.com/\u00a0"),
 		pattern(""), pattern("a..b"), pattern("a.**.b"), pattern("a*"), pattern("é"),
 		setting("colour", `"red"`), setting("secret", `"x"`), setting("secret", `"whsec_x"`), setting("secret", `null`), setting("secret", `7`),
 		setting("timeout", `"999ms"`), setting("timeout", `"61s"`), setting("timeout", `15`), setting("timeout", `"soon"`),
@@ -139,6 +145,10 @@ func badInputs() []badInput {
 		{"webhook as a form", "POST", "/v1/webhooks", headers{"Content-Type", "application/x-www-form-urlencoded"}, "url=x", 415, "unsupported-media-type", nil},
 		{"webhook without a type", "POST", "/v1/webhooks", nil, "{}", 415, "unsupported-media-type", nil},
 
+		{"compressed", "POST", "/v1/topics/t/events", headers{"Content-Encoding", "gzip"}, "x", 415, "unsupported-media-type", []string{"Content-Encoding"}},
+		{"encoded twice", "POST", "/v1/events", headers{"Content-Encoding", "identity", "Content-Encoding", "br"}, "x", 415, "unsupported-media-type", []string{"Content-Encoding"}},
+		{"compressed webhook", "POST", "/v1/webhooks", append(headers{"Content-Encoding", "identity, gzip"}, jsonType...), "{}", 415, "unsupported-media-type", []string{"Content-Encoding"}},
+		{"unknown method on an unknown path", "BREW", "/v1/nonsense", nil, "", 404, "not-found", nil},
 		{"unknown path", "GET", "/v1/nonsense", nil, "", 404, "not-found", nil},
 		{"slash at the end", "GET", "/v1/events/", nil, "", 404, "not-found", nil},
 		{"no such event", "GET", "/v1/events/" + someID, nil, "", 404, "not-found", nil},
@@ -148,6 +158,65 @@ func badInputs() []badInput {
 		{"too large", "POST", "/v1/topics/t/events", nil, strings.Repeat("x", maxBody+1), 413, "too-large", nil},
 		{"too large a webhook", "POST", "/v1/webhooks", jsonType, `{"description":"` + strings.Repeat("x", maxBody) + `"}`, 413, "too-large", nil},
 	}
+}
+
+// numbered is so many members of a JSON object.
+func numbered(n int) string {
+	members := make([]string, n)
+	for i := range members {
+		members[i] = fmt.Sprintf(`"m%d":"x"`, i)
+	}
+	return strings.Join(members, ",")
+}
+
+func TestManyFaultsAreCutOff(t *testing.T) {
+	g := newGateway(t, nil)
+	p := g.tryBad("POST", "/v1/webhooks", jsonType, "{"+numbered(100)+"}").want(422)
+	var got problem
+	if p.into(&got); len(got.Errors) != 50 || got.Detail != "102 fields are at fault; errors has the first 50." {
+		t.Errorf("%d errors: %s", len(got.Errors), got.Detail)
+	}
+	g.tryBad("GET", "/v1/events?"+strings.ReplaceAll(numbered(200), ",", "&"), nil, "").want(400).into(&got)
+	if len(got.Errors) != 50 {
+		t.Errorf("%d errors", len(got.Errors))
+	}
+}
+
+func TestDetailsHelp(t *testing.T) {
+	g := newGateway(t, nil)
+	hook := func(rest string) badInput {
+		return badInput{method: "POST", path: "/v1/webhooks", headers: jsonType, body: `{"url":"https://example.com/","topics":["a"],` + rest + "}"}
+	}
+	get := func(path string, h headers) badInput { return badInput{method: "GET", path: path, headers: h} }
+	for want, c := range map[string]badInput{
+		"timeout: is 1m30s; 1s to 1m are allowed":        hook(`"timeout":"90s"`),
+		"timeout: is 2h; 1s to 1m are allowed":           hook(`"timeout":"2h"`),
+		"retry: delay 2 is 200h; 1s to 168h are allowed": hook(`"retry":{"schedule":["1s","200h"]}`),
+		`error: "bogus" is no error class; they are dns, connect, tls, address-blocked, timeout, reset, answer-too-large, ` +
+			"status-3xx, status-4xx, status-5xx, throttled": get("/v1/deliveries?error=bogus", nil),
+		"Content-Type: must be at most 255 visible ASCII characters and spaces": {
+			method: "POST", path: "/v1/topics/t/events", headers: headers{"Content-Type", "text/é"}, body: "x",
+		},
+		"While the gateway has no key it answers only to localhost and loopback addresses in Host. --host lets a name in.": get(
+			"/v1/events", headers{"Host", "evil.example"}),
+	} {
+		var p problem
+		if g.tryBad(c.method, c.path, c.headers, c.body).into(&p); p.Detail != want {
+			t.Errorf("got  %s\nwant %s", p.Detail, want)
+		}
+	}
+}
+
+func TestTooDeepIsCalledSo(t *testing.T) {
+	g := newGateway(t, nil)
+	body := `{"metadata":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}"
+	p := g.tryBad("POST", "/v1/webhooks", jsonType, body).wantProblem(400, "malformed-body")
+	if p.Detail != "The body is nested too deeply." {
+		t.Errorf("detail %q", p.Detail)
+	}
+	// Brackets in texts are none, and whole pairs are characters.
+	body = `{"url":"https://example.com/","topics":["a"],"description":"\\\"` + strings.Repeat("[", 200) + `\ud83d\ude00"}`
+	g.do("POST", "/v1/webhooks", jsonType, body).want(201)
 }
 
 func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
@@ -252,6 +321,15 @@ func TestBodiesThatAreCutOff(t *testing.T) {
 	if g.stored() != before {
 		t.Error("the store was changed")
 	}
+	// One that is sent to its end, without a look at the answer, is refused all the same, and the answer comes. It is
+	// more than the kernel takes by itself.
+	much := 6 << 20
+	g.raw(head+fmt.Sprintf("Content-Length: %d\r\n\r\n", much)+strings.Repeat("x", much), false).wantProblem(413, "too-large")
+	g.raw(head+"Transfer-Encoding: chunked\r\n\r\n"+strings.Repeat(chunk, much/1024)+"0\r\n\r\n", false).wantProblem(413, "too-large")
+	if g.stored() != before {
+		t.Error("the store was changed")
+	}
+	g.do("POST", "/v1/topics/t/events", headers{"Content-Encoding", "Identity"}, "x").want(202)
 	a := g.raw(head+"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat(chunk, maxBody/1024)+"0\r\n\r\n", false)
 	a.want(202)
 }

@@ -11,6 +11,9 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/carillon/carillon/event"
@@ -22,8 +25,14 @@ const bodyGuess = 64 << 10
 
 // readBody reads a request's whole body.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	if p := checkEncoding(w, r); p != nil {
+		return nil, p
+	}
 	if r.ContentLength > a.cfg.MaxBody {
-		// Not a byte of it is read: whoever asked first (Expect: 100-continue) need not send it.
+		// Whoever asked first need not send any of it.
+		if r.Header.Get("Expect") == "" {
+			drain(w, r)
+		}
 		w.Header().Set("Connection", "close")
 		return nil, a.bodyTooLarge()
 	}
@@ -37,12 +46,46 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 			return body, nil
 		}
 		if err != nil {
-			return nil, a.bodyProblem(err)
+			p := a.bodyProblem(err)
+			if p.kind == kindTooLarge {
+				drain(w, r)
+				w.Header().Set("Connection", "close")
+			}
+			return nil, p
 		}
 		if len(body) == cap(body) {
 			body = slices.Grow(body, max(512, len(body)))
 		}
 	}
+}
+
+// How much of a body that is refused is still read, and for how long.
+const (
+	drainBytes = 8 << 20
+	drainTime  = time.Second
+)
+
+// drain reads on in a body that is too large and throws it away. Many clients read no answer before they have sent their
+// whole request, and one that is still sending when the connection is closed is told only that it broke.
+func drain(w http.ResponseWriter, r *http.Request) {
+	// A server that cannot set deadlines is a test's; what went wrong here makes no other answer.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
+}
+
+// checkEncoding refuses a body that is compressed: it would be kept and handed on as if it were not.
+func checkEncoding(w http.ResponseWriter, r *http.Request) *problem {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			// RFC 9110, section 15.5.16: this is what it should have been.
+			w.Header().Set("Accept-Encoding", "identity")
+			return kindMediaType.in(event.FieldError{Field: "Content-Encoding", Detail: "must be identity, or be left out"})
+		}
+	}
+	return nil
 }
 
 func (a *API) bodyTooLarge() *problem {
@@ -76,6 +119,9 @@ func (a *API) readObject(w http.ResponseWriter, r *http.Request, types ...string
 		return nil, kindMalformedBody.is("The body is not UTF-8.")
 	}
 	members, err := parseObject(body)
+	if errors.Is(err, errManyMembers) {
+		return nil, kindInvalid.in(event.FieldError{Field: "body", Detail: err.Error()})
+	}
 	if err != nil {
 		return nil, kindMalformedBody.is("The body %s.", err)
 	}
@@ -91,10 +137,23 @@ type member struct {
 // null reports whether the member's value is null.
 func (m member) null() bool { return string(m.value) == "null" }
 
+// Bounds of a JSON object. Settings have far fewer members and are far flatter; a patch of metadata can name twice as
+// many entries as a webhook may have, half of them to be removed.
+const (
+	maxMembers = 2 * event.MaxMetadata
+	maxDepth   = 100
+)
+
+var errManyMembers = fmt.Errorf("has more than %d members in one object", maxMembers)
+
 // parseObject reads a text that is one JSON object and nothing else. Names are taken as they are written, in the case
 // that they have, and may come once: encoding/json would forgive both, and two readers of one text could then see two
-// different things in it. The error's text is meant for the client and follows a subject.
+// different things in it. The error's text is meant for the client and follows a subject; it is errManyMembers for an
+// object that is too large.
 func parseObject(text []byte) ([]member, error) {
+	if err := scanJSON(text); err != nil {
+		return nil, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	start, err := dec.Token()
 	if err != nil {
@@ -104,15 +163,20 @@ func parseObject(text []byte) ([]member, error) {
 		return nil, errors.New("must be a JSON object")
 	}
 	var members []member
+	names := make(map[string]struct{})
 	for dec.More() {
+		if len(members) == maxMembers {
+			return nil, errManyMembers
+		}
 		name, err := dec.Token()
 		if err != nil {
 			return nil, jsonError(err)
 		}
 		m := member{name: name.(string)} // the decoder takes nothing else as a name
-		if slices.ContainsFunc(members, func(other member) bool { return other.name == m.name }) {
+		if _, twice := names[m.name]; twice {
 			return nil, fmt.Errorf("names %s twice", strconv.Quote(m.name))
 		}
+		names[m.name] = struct{}{}
 		if err := dec.Decode(&m.value); err != nil {
 			return nil, jsonError(err)
 		}
@@ -125,6 +189,53 @@ func parseObject(text []byte) ([]member, error) {
 		return nil, errors.New("has more after its JSON object")
 	}
 	return members, nil
+}
+
+// scanJSON finds in a text what encoding/json forgives, or says in words that are not for clients: half of a surrogate
+// pair, which would silently become another character, and nesting without end. Whether the text is JSON at all it does
+// not know.
+func scanJSON(text []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			inString = !inString
+		case inString && c == '\\':
+			unit, escaped := codeUnit(text[i:])
+			switch {
+			case !escaped:
+				i++ // whatever is escaped, a quote too
+			case !utf16.IsSurrogate(unit):
+				i += escapeBytes - 1
+			default:
+				low, _ := codeUnit(text[i+escapeBytes:])
+				if utf16.DecodeRune(unit, low) == utf8.RuneError {
+					return fmt.Errorf("has half of a surrogate pair, at byte %d", i+1)
+				}
+				i += 2*escapeBytes - 1
+			}
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return errors.New("is nested too deeply")
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// escapeBytes is the length of an escaped code unit, such as \u00e9.
+const escapeBytes = 6
+
+// codeUnit reads the escaped code unit that a text begins with, if it does.
+func codeUnit(text []byte) (rune, bool) {
+	if len(text) < escapeBytes || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(string(text[2:escapeBytes]), 16, 16)
+	return rune(unit), err == nil
 }
 
 func jsonError(err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -60,6 +61,17 @@ func showAttempt(t event.Attempt) attemptDocument {
 	}
 }
 
+// errorClasses returns the names of all outcomes that are errors.
+func errorClasses() []string {
+	var names []string
+	for _, o := range event.Outcomes() {
+		if class := errorClass(o); class != nil {
+			names = append(names, *class)
+		}
+	}
+	return names
+}
+
 func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) *problem {
 	q := readQuery(r, "webhook", "event", "topic", "state", "error", "since", "until", "limit", "page")
 	f := store.DeliveryFilter{
@@ -76,7 +88,7 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) *problem {
 	if text, given := q.text("error"); given {
 		outcome, err := event.ParseErrorClass(text)
 		if err != nil {
-			q.wrong("error", "%s", err)
+			q.wrong("error", "%s; they are %s", err, strings.Join(errorClasses(), ", "))
 		}
 		f.Outcome = outcome
 	}

@@ -95,7 +95,7 @@ func (a *API) checkHost(r *http.Request) *problem {
 	if slices.ContainsFunc(a.cfg.Hosts, func(name string) bool { return strings.EqualFold(name, host) }) {
 		return nil
 	}
-	return kindForbidden.is("While the gateway has no key it answers only to localhost and loopback addresses in Host.")
+	return kindForbidden.is("While the gateway has no key it answers only to localhost and loopback addresses in Host. --host lets a name in.")
 }
 
 // hostname strips the port and, of an IPv6 address, the brackets.

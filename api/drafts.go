@@ -69,8 +69,9 @@ func cloudEventProblem(err error) *problem {
 	}
 }
 
-// cloudEventDrafts makes drafts of CloudEvents. Each is deduplicated by its source and id; under the poster's own key,
-// if there is one, all of the request is.
+// cloudEventDrafts makes drafts of CloudEvents. Each is deduplicated by its source and id. A key of the poster's own, if
+// there is one, is the key of all of the request and takes their place: an event that came without a key and comes again
+// under one is stored again, as two keys are two requests.
 func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, from posterHeaders, posted []cloudevent.Posted) ([]store.Draft, *problem) {
 	var bad []event.FieldError
 	var reserved *problem
@@ -108,7 +109,7 @@ func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, 
 	}
 	switch {
 	case len(bad) > 0:
-		return nil, kindInvalid.in(bad[:min(len(bad), maxFieldErrors)]...)
+		return nil, kindInvalid.in(bad...)
 	case reserved != nil:
 		return nil, reserved
 	}
@@ -117,9 +118,6 @@ func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, 
 	}
 	return drafts, nil
 }
-
-// maxFieldErrors is how many faults one problem tells of: a batch can have thousands.
-const maxFieldErrors = 50
 
 // keyTogether gives the events of one request the one key that its poster gave. A place in the batch is part of each
 // one's key, and all of the batch part of each one's fingerprint: the same key with another batch is found out at its
@@ -141,8 +139,8 @@ func checkPosted(ce cloudevent.Posted, field func(string) string) *event.FieldEr
 	if len(ce.PartitionKey) > maxPartitionKey {
 		return &event.FieldError{Field: field("partitionkey"), Detail: "is longer than " + strconv.Itoa(maxPartitionKey) + " bytes"}
 	}
-	if len(ce.ContentType) > maxContentType || !all(ce.ContentType, visibleOrSpace) {
-		return &event.FieldError{Field: field("datacontenttype"), Detail: "must be at most 255 visible ASCII characters"}
+	if !tellable(ce.ContentType) {
+		return &event.FieldError{Field: field("datacontenttype"), Detail: contentTypeRule}
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // span is a duration as the API writes it: "1h30m", without the units that are zero.
 type span time.Duration
 
-// MarshalJSON implements [json.Marshaler].
-func (s span) MarshalJSON() ([]byte, error) {
+// String gives the duration as it is written.
+func (s span) String() string {
 	text := time.Duration(s).String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
@@ -22,8 +22,11 @@ func (s span) MarshalJSON() ([]byte, error) {
 	if strings.HasSuffix(text, "h0m") {
 		text = strings.TrimSuffix(text, "0m")
 	}
-	return []byte(`"` + text + `"`), nil
+	return text
 }
+
+// MarshalJSON implements [json.Marshaler].
+func (s span) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
 
 // UnmarshalJSON implements [json.Unmarshaler]. What is finer than [event.Precision] is cut off.
 func (s *span) UnmarshalJSON(text []byte) error {

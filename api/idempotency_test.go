@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -52,6 +53,46 @@ func TestIdempotencyKeyOfABatch(t *testing.T) {
 	post("["+two+","+one+"]").wantProblem(422, "key-reused")
 	if g.stored() != before {
 		t.Error("a refused batch changed the store")
+	}
+}
+
+func TestABatchTellsWhichEventsCameBefore(t *testing.T) {
+	g := newGateway(t, nil)
+	h := headers{"Content-Type", "application/cloudevents-batch+json"}
+	ce := func(id, data string) string {
+		return `{"specversion":"1.0","id":"` + id + `","source":"/s","type":"t","data":` + data + `}`
+	}
+	g.do("POST", "/v1/events", h, "["+ce("1", "1")+","+ce("2", "1")+"]").want(202)
+	before := g.stored()
+	all := []string{ce("1", "1"), ce("2", "2"), ce("3", "1"), ce("3", "1"), ce("3", "2")}
+	g.do("POST", "/v1/events", h, "["+strings.Join(all, ",")+"]").wantProblem(422, "key-reused", "[1].id", "[4].id")
+	if g.stored() != before {
+		t.Error("a refused batch changed the store")
+	}
+	// Of a key of the request itself there is no event to name.
+	under := append(headers{"Idempotency-Key", "k"}, h...)
+	g.do("POST", "/v1/events", under, "["+ce("2", "2")+"]").want(202)
+	g.do("POST", "/v1/events", under, "["+ce("2", "3")+"]").wantProblem(422, "key-reused")
+}
+
+func TestIdempotencyKeyTakesThePlaceOfSourceAndID(t *testing.T) {
+	g := newGateway(t, nil)
+	post := func(h headers, id string) (r receipt, replayed bool) {
+		t.Helper()
+		body := `{"specversion":"1.0","id":"` + id + `","source":"/s","type":"t","data":1}`
+		a := g.do("POST", "/v1/events", append(h, ceJSON...), body).want(202).into(&r)
+		return r, a.header.Get("Idempotent-Replayed") == "true"
+	}
+	bare, _ := post(nil, "1")
+	under, replayed := post(headers{"Idempotency-Key", "k"}, "1")
+	if replayed || under.ID == bare.ID {
+		t.Error("the event's own key counts under a key of the request")
+	}
+	if again, replayed := post(headers{"Idempotency-Key", "k"}, "1"); !replayed || again != under {
+		t.Errorf("replayed %+v, first %+v", again, under)
+	}
+	if again, replayed := post(nil, "1"); !replayed || again != bare {
+		t.Errorf("replayed %+v, first %+v", again, bare)
 	}
 }
 
@@ -111,8 +152,9 @@ func TestStorageErrorsAreTold(t *testing.T) {
 		if a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", c.kind)
 		}
-		if !containsText(g.log.String(), c.err.Error()) {
-			t.Errorf("%s: the log does not have the error", c.kind)
+		// The engine itself logs that the disk is full: once, not for every post.
+		if logged := containsText(g.log.String(), c.err.Error()); logged != (c.err != store.ErrFull) {
+			t.Errorf("%s: the error is in the log: %v", c.kind, logged)
 		}
 	}
 	broken.err = errInner

@@ -70,6 +70,7 @@ func FuzzWebhookBody(f *testing.F) {
 		`{"url":"https://example.com/","topics":["a"],"retry":{"max_attempts":8,"initial":"5s","factor":3,"max":"12h"}}`,
 		`{"url":"https://example.com/","topics":["a"],"retry":{"schedule":["5s","2m"]},"timeout":"1.5s","enabled":false}`,
 		`{"url":"https://example.com/","topics":["a"],"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","max_in_flight":4,"description":null}`,
+		`{"url":"https://example.com/","topics":["a"],"description":"\\\ud83d\ude00 \" [\ud800"}`, `{"\udc00":"\ufffd"}`,
 		`{`, `[]`, `null`, `{"a":{"a":{}}}`, `{"url":1,"URL":2,"url":3}`, `{} x`,
 	} {
 		f.Add(seed)
@@ -86,6 +87,15 @@ func FuzzWebhookBody(f *testing.F) {
 		// Names that are not UTF-8 can fall together there.
 		if utf8.ValidString(text) && len(known) != len(members) {
 			t.Fatalf("%d members were read, encoding/json reads %d", len(members), len(known))
+		}
+		var whole any
+		if err := json.Unmarshal([]byte(text), &whole); err != nil {
+			t.Fatal(err)
+		}
+		again, _ := json.Marshal(whole)
+		given := !utf8.ValidString(text) || strings.Contains(text, "\uFFFD") || strings.Contains(strings.ToLower(text), `\ufffd`)
+		if strings.Contains(string(again), "\uFFFD") && !given {
+			t.Fatalf("a character was replaced: %s", again)
 		}
 		w := newWebhook()
 		if bad := applyWebhook(w, members); len(bad) > 0 {
@@ -105,15 +115,15 @@ func FuzzWebhookBody(f *testing.F) {
 		if err := json.Unmarshal(shown, &doc); err != nil {
 			t.Fatal(err)
 		}
-		again := newWebhook()
+		second := newWebhook()
 		var settings []member
 		for _, name := range []string{"url", "topics", "retry", "timeout", "max_in_flight", "enabled", "description", "metadata"} {
 			settings = append(settings, member{name, doc[name]})
 		}
-		if bad := applyWebhook(again, settings); len(bad) > 0 {
+		if bad := applyWebhook(second, settings); len(bad) > 0 {
 			t.Fatalf("what is shown is not accepted: %s: %v", shown, bad)
 		}
-		if twice, _ := json.Marshal(showWebhook(again)); string(twice) != string(shown) {
+		if twice, _ := json.Marshal(showWebhook(second)); string(twice) != string(shown) {
 			t.Errorf("%s became %s", shown, twice)
 		}
 	})

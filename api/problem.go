@@ -72,12 +72,18 @@ func (k kind) is(format string, args ...any) *problem {
 	return &problem{kind: k, detail: fmt.Sprintf(format, args...)}
 }
 
-// in makes a problem of this kind about fields. With one, its own words are the detail.
+// maxFieldErrors is how many faults one problem tells of: a batch, or a query, can have thousands.
+const maxFieldErrors = 50
+
+// in makes a problem of this kind about fields. With one, its own words are the detail; of very many the first are told.
 func (k kind) in(fields ...event.FieldError) *problem {
-	p := &problem{kind: k, errors: fields}
-	if len(fields) == 1 {
+	p := &problem{kind: k, errors: fields[:min(len(fields), maxFieldErrors)]}
+	switch {
+	case len(fields) == 1:
 		p.detail = fields[0].Field + ": " + fields[0].Detail
-	} else {
+	case len(fields) > maxFieldErrors:
+		p.detail = fmt.Sprintf("%d fields are at fault; errors has the first %d.", len(fields), maxFieldErrors)
+	default:
 		p.detail = fmt.Sprintf("%d fields are at fault, see errors.", len(fields))
 	}
 	return p
@@ -120,7 +126,8 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 // told. what is what was being done.
 func (a *API) storeProblem(r *http.Request, what string, err error) *problem {
 	p := knownStoreProblem(err)
-	if p != nil && p.status < 500 {
+	// That the disk is full is logged by the engine, once: every post meets it.
+	if p != nil && (p.status < 500 || p.kind == kindFull) {
 		return p
 	}
 	if p == nil {
@@ -153,7 +160,7 @@ func knownStoreProblem(err error) *problem {
 	case errors.Is(err, store.ErrKeyReused):
 		return kindKeyReused.is("The same Idempotency-Key, or CloudEvent source and id, came before with another topic, type or payload. Use a new one for a new event.")
 	case errors.Is(err, store.ErrFull):
-		return &problem{kind: kindFull, retryAfter: 30, detail: "Nothing was stored. The operator has to make room, or retention has to."}
+		return &problem{kind: kindFull, retryAfter: 30, detail: "Nothing was stored. The operator has to make room on the disk."}
 	case errors.Is(err, store.ErrUnknown):
 		return &problem{kind: kindUnknown, retryAfter: 1,
 			detail: "The gateway lost sight of the write. Repeat the request with the same Idempotency-Key to be sure that it is stored, and stored once."}

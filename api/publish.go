@@ -1,11 +1,14 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"unicode/utf8"
 
+	"github.com/carillon/carillon/cloudevent"
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
 )
@@ -16,6 +19,13 @@ const (
 	maxPartitionKey   = 255
 	maxContentType    = 255
 )
+
+const contentTypeRule = "must be at most 255 visible ASCII characters and spaces"
+
+// tellable reports whether a content type is one that can be told to others as it is.
+func tellable(contentType string) bool {
+	return len(contentType) <= maxContentType && all(contentType, visibleOrSpace)
+}
 
 // publishToTopic stores the body as an event of the topic in the path; a CloudEvent is unpacked.
 func (a *API) publishToTopic(w http.ResponseWriter, r *http.Request) *problem {
@@ -57,6 +67,9 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request, topic event.Topic)
 		return a.publishAndWait(w, r, drafts[0], pref)
 	}
 	receipts, p := a.append(r, drafts)
+	if p != nil && p.kind == kindKeyReused && batch && from.idempotencyKey == "" {
+		p.errors = a.reused(r.Context(), drafts)
+	}
 	if p != nil {
 		return p
 	}
@@ -121,8 +134,8 @@ func readPosterHeaders(h http.Header) (posterHeaders, *problem) {
 		read.traceparent = tp[0]
 	}
 	// Kept with the event, and one day a header again.
-	if contentType := h.Get("Content-Type"); len(contentType) > maxContentType || !all(contentType, visibleOrSpace) {
-		bad = append(bad, event.FieldError{Field: "Content-Type", Detail: "must be at most 255 visible ASCII characters"})
+	if !tellable(h.Get("Content-Type")) {
+		bad = append(bad, event.FieldError{Field: "Content-Type", Detail: contentTypeRule})
 	}
 	if len(bad) > 0 {
 		return read, kindBadRequest.in(bad...)
@@ -141,6 +154,30 @@ func all(s string, ok func(byte) bool) bool {
 	return true
 }
 
+// keyInFlight is what to say to a request whose key is in flight.
+func keyInFlight() *problem {
+	return &problem{kind: kindKeyInFlight, retryAfter: 1,
+		detail: "A request with the same key is being stored at this moment; repeat this one in a second."}
+}
+
+// replayed returns the first receipt of a draft that was stored before, and stores nothing. It refuses a key that is in
+// flight: what will be stored under it is not there yet.
+func (a *API) replayed(r *http.Request, draft store.Draft) (store.Receipt, bool, *problem) {
+	keys := keysOf([]store.Draft{draft})
+	if !a.inFlight.claim(keys) {
+		return store.Receipt{}, false, keyInFlight()
+	}
+	defer a.inFlight.release(keys)
+	receipt, found, err := a.store.Replayed(r.Context(), draft)
+	if err != nil {
+		return store.Receipt{}, false, a.readProblem(r, "looking up an idempotency key", err)
+	}
+	if found {
+		a.metrics.replayed.Inc()
+	}
+	return receipt, found, nil
+}
+
 // append stores the drafts and counts. It refuses keys that are in flight.
 func (a *API) append(r *http.Request, drafts []store.Draft) ([]store.Receipt, *problem) {
 	if len(drafts) == 0 {
@@ -148,8 +185,7 @@ func (a *API) append(r *http.Request, drafts []store.Draft) ([]store.Receipt, *p
 	}
 	keys := keysOf(drafts)
 	if !a.inFlight.claim(keys) {
-		return nil, &problem{kind: kindKeyInFlight, retryAfter: 1,
-			detail: "A request with the same key is being stored at this moment; repeat this one in a second."}
+		return nil, keyInFlight()
 	}
 	defer a.inFlight.release(keys)
 	receipts, err := a.store.Append(r.Context(), drafts)
@@ -164,6 +200,30 @@ func (a *API) append(r *http.Request, drafts []store.Draft) ([]store.Receipt, *p
 		}
 	}
 	return receipts, nil
+}
+
+// reused names the CloudEvents of a refused batch whose source and id stand for another event, in the log or earlier in
+// the batch; at most [maxFieldErrors]. It may find none, where the event that they stood for was forgotten meanwhile.
+func (a *API) reused(ctx context.Context, drafts []store.Draft) []event.FieldError {
+	var bad []event.FieldError
+	here := make(map[string][16]byte)
+	for i, d := range drafts {
+		first, twice := here[d.Key]
+		reused := twice && first != d.Fingerprint
+		if !twice {
+			here[d.Key] = d.Fingerprint
+			_, _, err := a.store.Replayed(ctx, d)
+			reused = errors.Is(err, store.ErrKeyReused)
+		}
+		if reused {
+			bad = append(bad, event.FieldError{Field: attributeField(cloudevent.Batched, i, "id"),
+				Detail: "came before from the same source, with another topic, type or payload"})
+		}
+		if len(bad) == maxFieldErrors {
+			break
+		}
+	}
+	return bad
 }
 
 // keysOf returns the drafts' idempotency keys.

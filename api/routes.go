@@ -75,6 +75,11 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	// The router asks no further once it does not know the method.
+	if len(allowed) == 0 {
+		a.notFound(w, r)
+		return
+	}
 	list := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", list)
 	a.refuse(w, r, *kindMethod.is("Possible here: %s.", list))

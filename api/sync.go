@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -82,9 +83,7 @@ func readPreference(r *http.Request) (preference, *problem) {
 // publishAndWait stores one event and answers with what webhooks answer to it.
 func (a *API) publishAndWait(w http.ResponseWriter, r *http.Request, draft store.Draft, pref preference) *problem {
 	if draft.Event.Owed() == 0 {
-		a.metrics.waits.WithLabelValues("no-responders").Inc()
-		return &problem{kind: kindNoResponders, retryAfter: 5,
-			detail: "No enabled webhook matches " + string(draft.Event.Topic) + ". The event is not stored."}
+		return a.replayAndWait(w, r, draft, pref)
 	}
 	// Expected before it is stored: an answer can come before the receipt does.
 	id := draft.Event.ID
@@ -94,22 +93,50 @@ func (a *API) publishAndWait(w http.ResponseWriter, r *http.Request, draft store
 	if p != nil {
 		return p
 	}
-	receipt := receipts[0]
-	owed := owedTo(draft.Event.Matches)
-	if receipt.Replayed {
-		joined, ok := a.dispatch.Join(receipt.ID)
-		if !ok {
-			a.metrics.waits.WithLabelValues("replayed").Inc()
-			writeReceipt(w, receipt)
-			return nil
-		}
-		defer a.dispatch.Release(receipt.ID, joined)
-		wait = joined
-		// The first request's matches, not this one's, are whom the event went to.
-		if e, err := a.store.Event(r.Context(), tenantOf(r), receipt.ID); err == nil {
-			owed = owedTo(e.Matches)
-		}
+	if receipts[0].Replayed {
+		return a.joinWait(w, r, receipts[0], pref)
 	}
+	return a.await(w, r, wait, receipts[0], owedTo(draft.Event.Matches), pref)
+}
+
+// replayAndWait answers a poster for whose event nobody is there: with the first receipt, if this is a request that was
+// made before, as webhooks may have gone since. Otherwise nothing is stored.
+func (a *API) replayAndWait(w http.ResponseWriter, r *http.Request, draft store.Draft, pref preference) *problem {
+	receipt, replayed, p := a.replayed(r, draft)
+	if p != nil {
+		return p
+	}
+	if replayed {
+		return a.joinWait(w, r, receipt, pref)
+	}
+	a.metrics.waits.WithLabelValues("no-responders").Inc()
+	return &problem{kind: kindNoResponders, retryAfter: 5,
+		detail: "No enabled webhook matches " + string(draft.Event.Topic) + ". The event is not stored."}
+}
+
+// joinWait answers a poster whose event was stored before: with the wait of the first poster, if that goes on.
+func (a *API) joinWait(w http.ResponseWriter, r *http.Request, receipt store.Receipt, pref preference) *problem {
+	wait, ok := a.dispatch.Join(receipt.ID)
+	if !ok {
+		a.metrics.waits.WithLabelValues("replayed").Inc()
+		writeReceipt(w, receipt)
+		return nil
+	}
+	defer a.dispatch.Release(receipt.ID, wait)
+	// The first request's matches are whom the event went to, not those of this one.
+	e, err := a.store.Event(r.Context(), tenantOf(r), receipt.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		writeReceipt(w, receipt) // retention has removed it: the receipt is what is left
+		return nil
+	}
+	if err != nil {
+		return a.readProblem(r, "reading an event", err)
+	}
+	return a.await(w, r, wait, receipt, owedTo(e.Matches), pref)
+}
+
+// await answers with what the wait brings, or with the receipt.
+func (a *API) await(w http.ResponseWriter, r *http.Request, wait *dispatch.Wait, receipt store.Receipt, owed []event.ID, pref preference) *problem {
 	ctx, end := a.waits.begin(r.Context(), pref.wait)
 	defer end()
 	result := a.answerWaiting(ctx, w, wait, receipt, owed, pref)
@@ -238,8 +265,12 @@ func writeWebhooksAnswer(w http.ResponseWriter, receipt store.Receipt, answer *d
 	}
 	// An answer that does not say what it is stays one: nil keeps net/http from guessing.
 	h["Content-Type"] = nil
-	if answer.ContentType != "" {
+	switch {
+	case answer.ContentType == "":
+	case tellable(answer.ContentType):
 		h.Set("Content-Type", answer.ContentType)
+	default:
+		h.Set("Content-Type", "application/octet-stream")
 	}
 	w.WriteHeader(status)
 	w.Write(answer.Body)

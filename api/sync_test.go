@@ -69,6 +69,23 @@ func TestSyncFirst(t *testing.T) {
 	}
 }
 
+func TestSyncContentTypeThatCannotBeToldOn(t *testing.T) {
+	g := newGateway(t, nil)
+	for topic, contentType := range map[string]string{
+		"long": "text/" + strings.Repeat("x", 251), "foreign": "text/plain; name=\"é\"", "broken": "text/\xff", "tab": "text/plain;\tx=y",
+	} {
+		g.hook(answering(t, 200, contentType, "fine"), topic, "")
+		if a := g.ask(topic, "", nil).want(200); string(a.body) != "fine" || a.header.Get("Content-Type") != "application/octet-stream" {
+			t.Errorf("%s: answered %q %q", topic, a.header.Get("Content-Type"), a.body)
+		}
+	}
+	longest := "text/" + strings.Repeat("x", 250)
+	g.hook(answering(t, 200, longest, "fine"), "fits", "")
+	if a := g.ask("fits", "", nil).want(200); a.header.Get("Content-Type") != longest {
+		t.Errorf("answered %q", a.header.Get("Content-Type"))
+	}
+}
+
 func TestSyncFirstWaitsThroughFailures(t *testing.T) {
 	g := newGateway(t, nil)
 	g.hook(answering(t, 500, "text/plain", "broken"), "t", `,"retry":{"schedule":["1h"]}`)
@@ -281,6 +298,41 @@ func TestSyncReplayJoinsTheWait(t *testing.T) {
 	a := g.ask("t", "", headers{"Idempotency-Key", "k"}).want(202).into(&rec)
 	if a.header.Get("Idempotent-Replayed") != "true" || rec.ID != answers[0].header.Get("Carillon-Event-Id") {
 		t.Errorf("replayed after the wait: %v %s", a.header, a.body)
+	}
+}
+
+func TestSyncReplayAfterTheWebhookIsGone(t *testing.T) {
+	g := newGateway(t, nil)
+	hook := g.hook(answering(t, 200, "text/plain", "fine"), "t", "")
+	key := headers{"Idempotency-Key", "k"}
+	first := g.ask("t", "", key).want(200).header.Get("Carillon-Event-Id")
+	ce := `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`
+	waiting := append(headers{"Prefer", "wait=30"}, ceJSON...)
+	bare := g.do("POST", "/v1/events", waiting, ce).want(200).header.Get("Carillon-Event-Id")
+	g.do("PATCH", "/v1/webhooks/"+hook, jsonType, `{"enabled":false}`).want(200)
+	before := g.stored()
+
+	for _, query := range []string{"", "?respond=all"} {
+		var rec receipt
+		a := g.ask("t", query, key).want(202).into(&rec)
+		if rec.ID != first || rec.Webhooks != 1 || a.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("replayed %s, first %s: %v", a.body, first, a.header)
+		}
+	}
+	var rec receipt
+	if a := g.do("POST", "/v1/events", waiting, ce).want(202).into(&rec); rec.ID != bare {
+		t.Errorf("replayed %s, first %s", a.body, bare)
+	}
+	g.do("POST", "/v1/topics/t/events", append(headers{"Prefer", "wait=30"}, key...), "another").wantProblem(422, "key-reused")
+	g.ask("t", "", headers{"Idempotency-Key", "new"}).wantProblem(503, "no-responders")
+	g.ask("t", "", nil).wantProblem(503, "no-responders")
+	if g.stored() != before {
+		t.Error("something was stored")
+	}
+	// What was refused for want of responders keeps no key.
+	g.do("PATCH", "/v1/webhooks/"+hook, jsonType, `{"enabled":true}`).want(200)
+	if a := g.ask("t", "", headers{"Idempotency-Key", "new"}).want(200); a.header.Get("Idempotent-Replayed") != "" {
+		t.Error("a refused request is replayed")
 	}
 }
 

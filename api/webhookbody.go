@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/sign"
@@ -39,7 +41,7 @@ func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
 	for _, m := range members {
 		switch m.name {
 		case "url":
-			add(set(&w.URL, m, "a text"))
+			add(setURL(w, m))
 		case "topics":
 			add(setTopics(w, m))
 		case "secret":
@@ -47,9 +49,7 @@ func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
 		case "retry":
 			add(setRetry(w, m))
 		case "timeout":
-			timeout := span(w.Timeout)
-			add(setOr(&timeout, m, span(defaults.Timeout), `a duration such as "15s"`))
-			w.Timeout = time.Duration(timeout)
+			add(setTimeout(w, m, defaults.Timeout))
 		case "max_in_flight":
 			add(setOr(&w.MaxInFlight, m, defaults.MaxInFlight, "a whole number"))
 		case "enabled":
@@ -89,10 +89,43 @@ func setOr[T any](to *T, m member, otherwise T, want string) *event.FieldError {
 	return set(to, m, want)
 }
 
+// setURL refuses what no URL is written with and net/url lets pass, such as a space in the path: it would be sent
+// escaped, and is a slip of whoever wrote it.
+func setURL(w *event.Webhook, m member) *event.FieldError {
+	text, err := readValue[string](m, "a text")
+	if err != nil {
+		return err
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return &event.FieldError{Field: m.name, Detail: "has a space or a control character; in a URL a space is %20"}
+	}
+	w.URL = text
+	return nil
+}
+
+// setTimeout says itself what [event.Webhook.Validate] would, in durations as the API writes them.
+func setTimeout(w *event.Webhook, m member, otherwise time.Duration) *event.FieldError {
+	timeout := span(w.Timeout)
+	if err := setOr(&timeout, m, span(otherwise), `a duration such as "15s"`); err != nil {
+		return err
+	}
+	if timeout < span(event.MinTimeout) || timeout > span(event.MaxTimeout) {
+		return &event.FieldError{Field: m.name,
+			Detail: fmt.Sprintf("is %s; %s to %s are allowed", timeout, span(event.MinTimeout), span(event.MaxTimeout))}
+	}
+	w.Timeout = time.Duration(timeout)
+	return nil
+}
+
 func setTopics(w *event.Webhook, m member) *event.FieldError {
 	topics, err := readValue[[]string](m, "a list of topic patterns")
 	if err != nil {
 		return err
+	}
+	// Counted before they are read: there can be very many.
+	if len(topics) > event.MaxPatterns {
+		return &event.FieldError{Field: m.name,
+			Detail: fmt.Sprintf("has %d patterns; 1 to %d are allowed", len(topics), event.MaxPatterns)}
 	}
 	w.Topics = make([]event.Pattern, len(topics))
 	for i, topic := range topics {
@@ -169,6 +202,13 @@ func setRetry(w *event.Webhook, m member) *event.FieldError {
 	schedule, err := readRetry(m)
 	if err != nil {
 		return err
+	}
+	for i, d := range schedule {
+		// As for the timeout; how many there may be is left to Validate.
+		if i < event.MaxRetries && (d < event.MinRetryDelay || d > event.MaxRetryDelay) {
+			return &event.FieldError{Field: m.name, Detail: fmt.Sprintf("delay %d is %s; %s to %s are allowed",
+				i+1, span(d), span(event.MinRetryDelay), span(event.MaxRetryDelay))}
+		}
 	}
 	w.Retry = schedule
 	return nil

@@ -2,7 +2,9 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -143,18 +145,38 @@ func writeWebhook(w http.ResponseWriter, hook *event.Webhook) {
 	writeJSON(w, http.StatusOK, showWebhook(hook))
 }
 
-// patchTries is how often a patch is tried that loses against other changes of the same webhook.
+// patchTries is how often a patch is tried that loses against changes which the engine makes by itself, or another node.
 const patchTries = 10
+
+// turnAt waits until no other request changes the webhook, and returns the webhook as it is then.
+func (a *API) turnAt(r *http.Request, id event.ID) (_ *event.Webhook, end func(), _ *problem) {
+	end, err := a.changing.lock(r.Context(), id)
+	if err != nil {
+		return nil, nil, a.readProblem(r, "waiting to change a webhook", err)
+	}
+	hook, err := a.store.Webhook(r.Context(), tenantOf(r), id)
+	if err != nil {
+		end()
+		return nil, nil, a.readProblem(r, "reading a webhook", err)
+	}
+	return hook, end, nil
+}
 
 func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	hook, p := a.webhook(r)
 	if p != nil {
 		return p
 	}
+	// Read before the others are made to wait.
 	members, p := a.readObject(w, r, "application/merge-patch+json", "application/json")
 	if p != nil {
 		return p
 	}
+	hook, end, p := a.turnAt(r, hook.ID)
+	if p != nil {
+		return p
+	}
+	defer end()
 	for range patchTries {
 		if p := checkMatch(r, hook); p != nil {
 			return p
@@ -168,7 +190,7 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 		if len(bad) > 0 {
 			return kindInvalid.in(bad...)
 		}
-		if len(members) == 0 {
+		if sameSettings(&changed, hook) {
 			writeWebhook(w, hook)
 			return nil
 		}
@@ -187,6 +209,14 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	return &problem{kind: kindConflict, retryAfter: 1, detail: "The webhook is being changed too often at the moment; try again."}
 }
 
+// sameSettings reports whether a patch that made a of b has changed nothing. Then nothing is written, and the version
+// stays what it is.
+func sameSettings(a, b *event.Webhook) bool {
+	return a.URL == b.URL && slices.Equal(a.Topics, b.Topics) && a.Secret == b.Secret && slices.Equal(a.Retry, b.Retry) &&
+		a.Timeout == b.Timeout && a.MaxInFlight == b.MaxInFlight && a.Description == b.Description &&
+		maps.Equal(a.Metadata, b.Metadata) && a.Enabled == b.Enabled && a.DisabledReason == b.DisabledReason
+}
+
 // checkMatch holds a request's If-Match (RFC 9110, section 13.1.1) against the webhook as it is.
 func checkMatch(r *http.Request, hook *event.Webhook) *problem {
 	given := r.Header.Values("If-Match")
@@ -201,11 +231,18 @@ func checkMatch(r *http.Request, hook *event.Webhook) *problem {
 	return kindPrecondition.is("The webhook's ETag is %s now.", webhookTag(hook))
 }
 
+// deleteWebhook holds If-Match against the webhook while no other request changes it. What the engine changes by itself
+// between the two, or another node, does not keep the webhook.
 func (a *API) deleteWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	hook, p := a.webhook(r)
 	if p != nil {
 		return p
 	}
+	hook, end, p := a.turnAt(r, hook.ID)
+	if p != nil {
+		return p
+	}
+	defer end()
 	if p := checkMatch(r, hook); p != nil {
 		return p
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,11 +125,11 @@ func TestWebhookWithEverything(t *testing.T) {
 func TestPatchesWithoutIfMatchAllCount(t *testing.T) {
 	g := newGateway(t, nil)
 	id := g.hook("https://example.com/", "a", "")
-	const patches = 5
+	const patches = 40
 	var wg sync.WaitGroup
 	for i := range patches {
 		wg.Go(func() {
-			g.do("PATCH", "/v1/webhooks/"+id, jsonType, `{"metadata":{"k`+string(rune('0'+i))+`":"v"}}`).want(200)
+			g.do("PATCH", "/v1/webhooks/"+id, jsonType, `{"metadata":{"k`+strconv.Itoa(i)+`":"v"}}`).want(200)
 		})
 	}
 	wg.Wait()
@@ -136,6 +137,57 @@ func TestPatchesWithoutIfMatchAllCount(t *testing.T) {
 	g.do("GET", "/v1/webhooks/"+id, nil, "").want(200).into(&w)
 	if len(w.Metadata) != patches {
 		t.Errorf("metadata %v", w.Metadata)
+	}
+}
+
+func TestPatchThatChangesNothing(t *testing.T) {
+	g := newGateway(t, nil)
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	path := "/v1/webhooks/" + g.hook("https://example.com/", "a", `,"secret":"`+secret+`","metadata":{"k":"v"},"retry":{"schedule":["5s"]}`)
+	before := g.stored()
+	tag := g.do("GET", path, nil, "").want(200).header.Get("ETag")
+	for _, body := range []string{
+		`{"url":"https://example.com/","topics":["a"],"enabled":true,"description":"","max_in_flight":16,"timeout":"15s"}`,
+		`{"metadata":{"k":"v","absent":null},"retry":{"schedule":["5s"]},"secret":"` + secret + `"}`,
+		`{"enabled":null,"timeout":null}`,
+	} {
+		if got := g.do("PATCH", path, jsonType, body).want(200).header.Get("ETag"); got != tag || g.stored() != before {
+			t.Errorf("%s makes version %s of %s", body, got, tag)
+		}
+	}
+	for _, body := range []string{
+		`{"url":"https://example.com/b"}`, `{"topics":["a","b"]}`, `{"enabled":false}`, `{"description":"d"}`, `{"max_in_flight":1}`,
+		`{"timeout":"2s"}`, `{"metadata":{"k":null}}`, `{"retry":{"schedule":["6s"]}}`, `{"secret":"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
+	} {
+		got := g.do("PATCH", path, jsonType, body).want(200).header.Get("ETag")
+		if got == tag {
+			t.Errorf("%s makes no new version", body)
+		}
+		tag = got
+	}
+}
+
+func TestOneOfManyDeletesUnderATag(t *testing.T) {
+	g := newGateway(t, nil)
+	path := "/v1/webhooks/" + g.hook("https://example.com/", "a", "")
+	tag := g.do("GET", path, nil, "").want(200).header.Get("ETag")
+	var patched, deleted atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			if g.do("PATCH", path, append(headers{"If-Match", tag}, jsonType...), `{"description":"`+strconv.Itoa(i)+`"}`).status == 200 {
+				patched.Add(1)
+			}
+		})
+		wg.Go(func() {
+			if g.do("DELETE", path, headers{"If-Match", tag}, "").status == 204 {
+				deleted.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if patched.Load()+deleted.Load() != 1 {
+		t.Errorf("%d patches and %d deletions of one version", patched.Load(), deleted.Load())
 	}
 }
 

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -105,7 +104,6 @@ func TestWhatALineCanceledIsNotSent(t *testing.T) {
 // slowSettle commits at once and says so late.
 type slowSettle struct {
 	Ledger
-	mu    sync.Mutex
 	delay time.Duration
 }
 
