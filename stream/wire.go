@@ -35,8 +35,8 @@ type wire struct {
 	control *http.ResponseController
 	timeout time.Duration
 
-	buffer   *[]byte   // what is gathered, or nil
-	wrote    time.Time // when something was last written
+	buffer *[]byte   // what is gathered, or nil
+	wrote  time.Time // when something was last written
 
 	mu       sync.Mutex
 	deadline time.Time // of the connection's writes
