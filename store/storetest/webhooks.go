@@ -83,8 +83,11 @@ func testWebhookCompareAndSet(h *harness) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	won := 0
-	for range 8 {
-		mine := h.getWebhook(w.ID)
+	same := make([]*event.Webhook, 8)
+	for i := range same {
+		same[i] = h.getWebhook(w.ID)
+	}
+	for _, mine := range same {
 		wg.Go(func() {
 			err := h.UpdateWebhook(h.ctx(), mine)
 			mu.Lock()
