@@ -272,6 +272,9 @@ func writeWebhooksAnswer(w http.ResponseWriter, receipt store.Receipt, answer *d
 	default:
 		h.Set("Content-Type", "application/octet-stream")
 	}
+	if answer.ContentEncoding != "" && tellable(answer.ContentEncoding) {
+		h.Set("Content-Encoding", answer.ContentEncoding)
+	}
 	w.WriteHeader(status)
 	w.Write(answer.Body)
 	return waitResult{name: "answered"}

@@ -86,6 +86,20 @@ func TestSyncContentTypeThatCannotBeToldOn(t *testing.T) {
 	}
 }
 
+// A webhook that compresses its answer though nobody asked has that said of it.
+func TestSyncCompressedAnswer(t *testing.T) {
+	g := newGateway(t, nil)
+	g.hook(receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "as if compressed")
+	}), "t", "")
+	a := g.ask("t", "", nil).want(200)
+	if a.header.Get("Content-Encoding") != "gzip" || string(a.body) != "as if compressed" {
+		t.Errorf("%v %q", a.header, a.body)
+	}
+}
+
 func TestSyncFirstWaitsThroughFailures(t *testing.T) {
 	g := newGateway(t, nil)
 	g.hook(answering(t, 500, "text/plain", "broken"), "t", `,"retry":{"schedule":["1h"]}`)

@@ -171,6 +171,7 @@ func (s *Sender) exchange(ctx context.Context, r *Request, at time.Time, resp *R
 		outcome = event.ErrTooLarge
 	}
 	resp.ContentType = httpResp.Header.Get("Content-Type")
+	resp.ContentEncoding = httpResp.Header.Get("Content-Encoding")
 	resp.Attempt.Outcome = outcome
 	return nil
 }

@@ -24,9 +24,11 @@ const (
 type Answer struct {
 	Webhook event.ID
 	Attempt event.Attempt
-	// ContentType and Body are the answer's own; Body is whole, up to MaxAnswer. Both are empty where no answer came.
-	ContentType string
-	Body        []byte
+	// ContentType, ContentEncoding and Body are the answer's own; Body is whole, up to MaxAnswer, and as it came. All are
+	// empty where no answer came. Requests ask for no encoding; some webhooks compress all the same.
+	ContentType     string
+	ContentEncoding string
+	Body            []byte
 	// TooLarge says that the body was larger than MaxAnswer; Body is then empty.
 	TooLarge bool
 }
