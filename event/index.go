@@ -1,9 +1,6 @@
 package event
 
-import (
-	"maps"
-	"strings"
-)
+import "strings"
 
 // Index finds who subscribed to a topic without asking every subscriber: a trie over the tokens of their patterns. A
 // lookup costs in proportion to the topic's tokens and to what it finds, not to what is stored.
@@ -132,13 +129,4 @@ func (n *indexNode[K]) remove(pattern string, key K) {
 	if len(child.children) == 0 && len(child.here) == 0 && len(child.below) == 0 {
 		delete(n.children, token)
 	}
-}
-
-// Clone returns a copy that shares nothing that changes.
-func (x *Index[K]) Clone() *Index[K] {
-	c := &Index[K]{}
-	for key, patterns := range maps.All(x.keys) {
-		c.Set(key, patterns)
-	}
-	return c
 }
