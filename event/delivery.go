@@ -87,6 +87,9 @@ const (
 	ReasonDisabled  Reason = "disabled"  // canceled: the webhook was disabled
 	ReasonDeleted   Reason = "deleted"   // canceled: the webhook was deleted
 	ReasonByHand    Reason = "by-hand"   // canceled: somebody asked for it
+
+	ReasonFilterError    Reason = "filter-error"    // canceled: the webhook's filter failed on the event
+	ReasonTransformError Reason = "transform-error" // failed: the webhook's transform failed on the event
 )
 
 // Delivery is one event on its way to one webhook.
@@ -103,6 +106,12 @@ type Delivery struct {
 	// one).
 	Attempts int
 	Step     int
+
+	// OrderKey is what the delivery waits for its turn by; see [Order.OrderKey].
+	OrderKey uint64
+
+	// Replay says that a replay job made it pending again; a retry by hand does not.
+	Replay bool
 
 	CreatedAt time.Time // when the event was accepted
 	Due       time.Time // when a pending delivery is to be attempted next; zero otherwise

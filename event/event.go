@@ -39,13 +39,18 @@ type Match struct {
 	// Disabled says that the webhook was disabled then: its delivery is canceled from the start, so that it can be
 	// replayed.
 	Disabled bool
+	// FilterError says that the webhook's filter failed on the event: its delivery is canceled from the start too.
+	FilterError bool
 }
 
-// Owed counts the matches with enabled webhooks.
+// Owed reports whether a delivery was to be made when the event was accepted.
+func (m Match) Owed() bool { return !m.Disabled && !m.FilterError }
+
+// Owed counts the matches that are owed a delivery.
 func (e *Event) Owed() int {
 	n := 0
 	for _, m := range e.Matches {
-		if !m.Disabled {
+		if m.Owed() {
 			n++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +51,24 @@ func TestWebhookValidate(t *testing.T) {
 				w.Metadata[fmt.Sprint(i)] = "x"
 			}
 		}, []string{"metadata"}},
-		"everything": {func(w *Webhook) { *w = Webhook{} }, []string{"url", "topics", "timeout", "max_in_flight"}},
+		"long filter":    {func(w *Webhook) { w.Filter = strings.Repeat("x", MaxFilterBytes+1) }, []string{"filter"}},
+		"long transform": {func(w *Webhook) { w.Transform = strings.Repeat("x", MaxTransformBytes+1) }, []string{"transform"}},
+		"all formats":    {func(w *Webhook) { w.Format = FormatCloudEventsBinary }, nil},
+		"no format":      {func(w *Webhook) { w.Format = "xml" }, []string{"format"}},
+		"signing":        {func(w *Webhook) { w.Signing = SigningEd25519 }, nil},
+		"no signing":     {func(w *Webhook) { w.Signing = "rsa" }, []string{"signing"}},
+		"strict order":   {func(w *Webhook) { w.Order = OrderStrict }, nil},
+		"no order":       {func(w *Webhook) { w.Order = "random" }, []string{"order"}},
+		"mtls":           {func(w *Webhook) { w.Auth.Type = AuthMTLS }, nil},
+		"mtls over http": {func(w *Webhook) { w.URL, w.Auth.Type = "http://example.com/", AuthMTLS }, []string{"auth.type"}},
+		"slow":           {func(w *Webhook) { w.RateLimit = RateLimit{MinRatePerSecond, 1} }, nil},
+		"fast":           {func(w *Webhook) { w.RateLimit = RateLimit{MaxRatePerSecond, MaxBurst} }, nil},
+		"too slow":       {func(w *Webhook) { w.RateLimit = RateLimit{MinRatePerSecond / 2, 1} }, []string{"rate_limit.per_second"}},
+		"too fast":       {func(w *Webhook) { w.RateLimit = RateLimit{MaxRatePerSecond + 1, 1} }, []string{"rate_limit.per_second"}},
+		"no rate":        {func(w *Webhook) { w.RateLimit = RateLimit{math.NaN(), 1} }, []string{"rate_limit.per_second"}},
+		"no burst":       {func(w *Webhook) { w.RateLimit = RateLimit{1, 0} }, []string{"rate_limit.burst"}},
+		"huge burst":     {func(w *Webhook) { w.RateLimit = RateLimit{1, MaxBurst + 1} }, []string{"rate_limit.burst"}},
+		"everything":     {func(w *Webhook) { *w = Webhook{} }, []string{"url", "topics", "timeout", "max_in_flight"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
