@@ -1,9 +1,9 @@
 package sign
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -21,39 +21,52 @@ const (
 	hidden       = "***"
 )
 
-// NewSecret makes a secret: whsec_ and the base64 of 32 random bytes.
+// NewSecret makes a secret that both sides know: whsec_ and the base64 of 32 random bytes.
 func NewSecret() string {
 	key := make([]byte, newKeyBytes)
 	rand.Read(key)
 	return secretPrefix + base64.StdEncoding.EncodeToString(key)
 }
 
-// Key signs with one secret. It prints, logs and marshals as ***. The zero Key is none; signing with it panics.
+// Key signs with one secret, and verifies what was signed with it. It prints, logs and marshals as ***. The zero Key is
+// none; signing with it panics.
 type Key struct {
 	// A function keeps the bytes away from fmt, which looks through the unexported fields of whatever holds a Key without
 	// calling its methods, and behind pointers too.
-	bytes func() []byte
+	shared  func() []byte             // of v1; nil in a Key of v1a
+	private func() ed25519.PrivateKey // of v1a
 }
 
-// ParseSecret reads a secret: whsec_ and the padded standard base64 of 24 to 64 bytes. The error's text is meant for
-// the one who sent it, and says nothing of the secret itself.
+// ParseSecret reads a secret of either kind: whsec_ and the padded standard base64 of 24 to 64 bytes, whose Key signs as
+// v1, or whsk_ and that of an Ed25519 key pair, whose Key signs as v1a: the 32-byte seed and behind it the 32-byte public
+// key, which may be left out. The error's text is meant for the one who sent it, and says nothing of the secret itself.
 func ParseSecret(s string) (Key, error) {
-	text, ok := strings.CutPrefix(s, secretPrefix)
-	if !ok {
-		return Key{}, errors.New("must begin with whsec_")
+	if strings.HasPrefix(s, privatePrefix) {
+		return parsePrivate(s)
 	}
-	// The decoder skips line breaks, and a secret with one in it is another text to every other library.
-	if strings.ContainsAny(text, "\r\n") {
-		return Key{}, errors.New("must be standard base64 after whsec_")
+	if !strings.HasPrefix(s, secretPrefix) {
+		return Key{}, fmt.Errorf("must begin with %s or %s", secretPrefix, privatePrefix)
 	}
-	key, err := base64.StdEncoding.Strict().DecodeString(text)
+	key, err := decode(s, secretPrefix)
 	if err != nil {
-		return Key{}, errors.New("must be standard base64 after whsec_")
+		return Key{}, err
 	}
 	if len(key) < MinKeyBytes || len(key) > MaxKeyBytes {
 		return Key{}, fmt.Errorf("has a key of %d bytes; %d to %d are allowed", len(key), MinKeyBytes, MaxKeyBytes)
 	}
-	return Key{func() []byte { return key }}, nil
+	return Key{shared: func() []byte { return key }}, nil
+}
+
+// decode reads what stands behind a prefix that s is known to have. In the one spelling that every library reads as the
+// same bytes: the decoder would skip line breaks.
+func decode(s, prefix string) ([]byte, error) {
+	text := s[len(prefix):]
+	if !strings.ContainsAny(text, "\r\n") {
+		if key, err := base64.StdEncoding.Strict().DecodeString(text); err == nil {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("must be standard base64 after %s", prefix)
 }
 
 // Format implements [fmt.Formatter] and hides the key, whatever the verb.

@@ -186,10 +186,10 @@ func FuzzParseSecret(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		k, err := ParseSecret(s)
-		if err != nil {
+		if err != nil || k.private != nil {
 			return
 		}
-		if again := "whsec_" + base64.StdEncoding.EncodeToString(k.bytes()); again != s {
+		if again := "whsec_" + base64.StdEncoding.EncodeToString(k.shared()); again != s {
 			t.Errorf("%q is another spelling of %q", s, again)
 		}
 		theirs, err := standardwebhooks.NewWebhook(s)
