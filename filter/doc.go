@@ -27,7 +27,7 @@
 // gojq bounds neither work nor memory and can be interrupted between its instructions only. So a transform's syntax tree
 // is rewritten: before whatever can do much in one instruction (operators, builtins, [], interpolation, indexes, updates,
 // large functions) goes a function that weighs what it is about to do, and each instruction counts too. What is used up
-// together is bounded (see maxWork), which does not depend on the machine; beside it runs a clock of 100 ms. The bounds:
+// together is bounded (see maxWork), which does not depend on the machine; beside it runs a clock of 250 ms. The bounds:
 // 16 KiB of source, 1 MiB of result, indexes to 2^20, strings times numbers to 2^20, regular expressions as above, matches
 // again and again in texts up to some 100 KiB.
 //
