@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 
@@ -18,6 +19,14 @@ type Store interface {
 	store.Log
 	store.Webhooks
 	store.Deliveries
+	Jobs
+}
+
+// Jobs is what the API reads of jobs; the dispatcher begins and ends them.
+type Jobs interface {
+	Job(ctx context.Context, tenant event.TenantID, id event.ID) (store.Job, error)
+	ListJobs(ctx context.Context, tenant event.TenantID, p store.Page) (store.List[store.Job], error)
+	CountReplay(ctx context.Context, tenant event.TenantID, webhook event.ID, f store.ReplayFilter) (int64, error)
 }
 
 // Config is what an API is made of. All fields are needed but where they say otherwise.

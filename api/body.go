@@ -128,6 +128,14 @@ func (a *API) readObject(w http.ResponseWriter, r *http.Request, types ...string
 	return members, nil
 }
 
+// readOptionalObject is [API.readObject] for a body of which nothing is required: none at all is an empty object.
+func (a *API) readOptionalObject(w http.ResponseWriter, r *http.Request, types ...string) ([]member, *problem) {
+	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+		return nil, nil
+	}
+	return a.readObject(w, r, types...)
+}
+
 // member is one member of a JSON object.
 type member struct {
 	name  string

@@ -19,6 +19,7 @@ type deliveryDocument struct {
 	State        event.State      `json:"state"`
 	Reason       *string          `json:"reason"`
 	AttemptCount int              `json:"attempt_count"`
+	Replay       bool             `json:"replay"`
 	CreatedAt    stamp            `json:"created_at"`
 	DueAt        stamp            `json:"due_at"`
 	EndedAt      stamp            `json:"ended_at"`
@@ -46,7 +47,7 @@ type attemptDocument struct {
 func showDelivery(d event.Delivery) deliveryDocument {
 	return deliveryDocument{
 		ID: d.ID, Event: d.EventID, Webhook: d.ID.Webhook, Topic: d.Topic,
-		State: d.State, Reason: orNull(d.Reason), AttemptCount: d.Attempts,
+		State: d.State, Reason: orNull(d.Reason), AttemptCount: d.Attempts, Replay: d.Replay,
 		CreatedAt: stamp(d.CreatedAt), DueAt: stamp(d.Due), EndedAt: stamp(d.EndedAt),
 		LastStatus: statusOrNull(d.LastStatus), Error: errorClass(d.LastOutcome),
 	}

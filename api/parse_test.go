@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,10 @@ func FuzzWebhookBody(f *testing.F) {
 		`{"url":"https://example.com/","topics":["a"],"retry":{"schedule":["5s","2m"]},"timeout":"1.5s","enabled":false}`,
 		`{"url":"https://example.com/","topics":["a"],"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","max_in_flight":4,"description":null}`,
 		`{"url":"https://example.com/","topics":["a"],"description":"\\\ud83d\ude00 \" [\ud800"}`, `{"\udc00":"\ufffd"}`,
+		`{"url":"https://example.com/","topics":["a"],"filter":"topic == 'a'","transform":".","format":"standard","headers":{"X-A":"b"},"order":"key"}`,
+		`{"url":"https://example.com/","topics":["a"],"rate_limit":{"per_second":0.5,"burst":2},"signing":"ed25519","handshake":true}`,
+		`{"url":"https://example.com/","topics":["a"],"auth":{"type":"oauth2","token_url":"u","client_id":"c","client_secret":"s","scopes":["x"],"params":{"a":"b"}}}`,
+		`{"url":"https://example.com/","topics":["a"],"auth":{"type":"basic","username":"u","password":"p"},"headers":{"A":"***","b":null}}`,
 		`{`, `[]`, `null`, `{"a":{"a":{}}}`, `{"url":1,"URL":2,"url":3}`, `{} x`,
 	} {
 		f.Add(seed)
@@ -115,9 +120,15 @@ func FuzzWebhookBody(f *testing.F) {
 		if err := json.Unmarshal(shown, &doc); err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(string(shown), "password") || strings.Contains(string(shown), "client_secret") {
+			t.Fatalf("a secret is shown: %s", shown)
+		}
 		second := newWebhook()
+		second.Headers, second.Auth = w.Headers, w.Auth // shown without their values
+		second.Secret = w.Secret
 		var settings []member
-		for _, name := range []string{"url", "topics", "retry", "timeout", "max_in_flight", "enabled", "description", "metadata"} {
+		for _, name := range []string{"url", "topics", "retry", "timeout", "max_in_flight", "enabled", "description", "metadata",
+			"filter", "transform", "format", "signing", "rate_limit", "order", "handshake"} {
 			settings = append(settings, member{name, doc[name]})
 		}
 		if bad := applyWebhook(second, settings); len(bad) > 0 {
@@ -125,6 +136,62 @@ func FuzzWebhookBody(f *testing.F) {
 		}
 		if twice, _ := json.Marshal(showWebhook(second)); string(twice) != string(shown) {
 			t.Errorf("%s became %s", shown, twice)
+		}
+	})
+}
+
+func FuzzSample(f *testing.F) {
+	for _, seed := range []string{
+		`{"topic":"a.b","data":{"n":1},"partition_key":"k"}`, `{"topic":"a","payload":"x","content_type":"text/plain"}`,
+		`{"topic":"_carillon.webhook.disabled","data":null,"attributes":{"source":"/s","id":"1","type":"t","ext":"v","time":"2026-11-22T18:46:22Z"}}`,
+		`{"topic":"a","attributes":{"A":"x","data":"y","source":"%"}}`, `{}`, `[]`, `null`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ev, bad := readSample(member{"event", json.RawMessage(text)})
+		for _, b := range bad {
+			if b.Detail == "" || b.Field != "event" && !strings.HasPrefix(b.Field, "event.") {
+				t.Errorf("%q: %q", b.Field, b.Detail)
+			}
+		}
+		if len(bad) > 0 {
+			return
+		}
+		if _, err := event.ParseTopic(string(ev.Topic)); err != nil || !tellable(ev.ContentType) || len(ev.PartitionKey) > maxPartitionKey {
+			t.Errorf("%+v", ev)
+		}
+	})
+}
+
+func FuzzReplay(f *testing.F) {
+	for _, seed := range []string{
+		`{"since":"2h","until":"1h","topics":["a.*"],"states":["failed","delivered"],"per_second":7,"dry_run":true}`,
+		`{"since":"2026-11-22T18:46:22Z"}`, `{"states":["pending"]}`, `{"since":null,"states":null}`, `{"until":"-1h"}`,
+	} {
+		f.Add(seed)
+	}
+	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		members, err := parseObject([]byte(text))
+		if err != nil {
+			return
+		}
+		asked, bad := readReplay(members, now)
+		if len(bad) > 0 {
+			return
+		}
+		filter := asked.filter
+		if asked.perSecond < 1 || asked.perSecond > maxReplayRate || len(filter.States) == 0 || slices.Contains(filter.States, event.Pending) {
+			t.Errorf("%+v", asked)
+		}
+		if !filter.Since.IsZero() && !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
+			t.Errorf("from %s to %s", filter.Since, filter.Until)
+		}
+		for _, p := range filter.Patterns {
+			if _, err := event.ParsePattern(string(p)); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

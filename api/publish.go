@@ -60,7 +60,7 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request, topic event.Topic)
 		return p
 	}
 	for _, d := range drafts {
-		d.Event.Matches = a.dispatch.Match(d.Event.Tenant, d.Event.Topic)
+		d.Event.Matches = a.dispatch.Match(d.Event)
 	}
 	// What a batch would wait for, nobody has said; a preference may be passed over (RFC 7240, section 2).
 	if pref.wait > 0 && !batch {

@@ -52,6 +52,14 @@ func (a *API) routes() *chi.Mux {
 		m.Patch("/v1/webhooks/{id}", a.answer(a.patchWebhook))
 		m.Delete("/v1/webhooks/{id}", a.answer(a.deleteWebhook))
 		m.Post("/v1/webhooks/{id}/ping", a.answer(a.pingWebhook))
+		m.Post("/v1/webhooks/{id}/rotate-secret", a.answer(a.rotateSecret))
+		m.Get("/v1/webhooks/{id}/health", a.answer(a.webhookHealth))
+		m.Post("/v1/webhooks/{id}/replay", a.answer(a.replayWebhook))
+		m.Post("/v1/webhooks/test", a.answer(a.testWebhook))
+
+		m.Get("/v1/jobs", a.answer(a.listJobs))
+		m.Get("/v1/jobs/{id}", a.answer(a.getJob))
+		m.Post("/v1/jobs/{id}/cancel", a.answer(a.cancelJob))
 
 		m.Get("/v1/deliveries", a.answer(a.listDeliveries))
 		m.Get("/v1/deliveries/{id}", a.answer(a.getDelivery))

@@ -193,11 +193,11 @@ func firstSuccess(answers []dispatch.Answer) *dispatch.Answer {
 	return nil
 }
 
-// owedTo returns the enabled webhooks of the matches.
+// owedTo returns the webhooks of the matches that were owed a delivery.
 func owedTo(matches []event.Match) []event.ID {
 	ids := make([]event.ID, 0, len(matches))
 	for _, m := range matches {
-		if !m.Disabled {
+		if m.Owed() {
 			ids = append(ids, m.Webhook)
 		}
 	}

@@ -42,6 +42,12 @@ func TestSyncFirst(t *testing.T) {
 		{204, "", "", "delivered"},
 		{404, "application/json", `{"no":"such thing"}`, "failed"},
 		{302, "text/plain", "elsewhere", "failed"},
+		{400, "text/plain", "the webhook's own", "failed"},
+		{403, "text/html", "<p>", "failed"},
+		{409, "text/plain", "taken", "failed"},
+		{413, "", "too much", "failed"},
+		{415, "application/x-own", "what?", "failed"},
+		{422, "application/json", "[]", "failed"},
 		{304, "", "", "failed"},
 	} {
 		topic := "first." + string(rune('a'+i))

@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
-	"github.com/carillon/carillon/sign"
 )
 
 // What a retry schedule gets that names only how many attempts it wants.
@@ -24,14 +24,19 @@ const (
 func newWebhook() *event.Webhook {
 	return &event.Webhook{
 		Retry: event.DefaultSchedule(), Timeout: event.DefaultTimeout, MaxInFlight: event.DefaultMaxInFlight, Enabled: true,
+		Format: event.FormatRaw, Signing: event.SigningHMAC, Order: event.OrderNone,
 	}
 }
 
 // applyWebhook writes what the members say into w and returns all that is wrong, the settings that result included. It
-// is a JSON merge patch (RFC 7396): a null takes a setting back to its default, and metadata is merged by its keys. A
-// retry schedule is replaced whole, as its parts say nothing by themselves.
+// is a JSON merge patch (RFC 7396): a null takes a setting back to its default, and metadata and headers are merged by
+// their keys. A retry schedule, a rate limit and an auth are replaced whole, as their parts say nothing by themselves.
+//
+// A webhook that has no secret afterwards is to be given one: none was named, or the one that it had does not fit the
+// way in which it is to sign.
 func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
 	defaults := newWebhook()
+	before := *w
 	var bad []event.FieldError
 	add := func(err *event.FieldError) {
 		if err != nil {
@@ -58,15 +63,44 @@ func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
 			add(setOr(&w.Description, m, "", "a text"))
 		case "metadata":
 			bad = append(bad, mergeMetadata(w, m)...)
+		case "filter":
+			add(setFilter(w, m))
+		case "transform":
+			add(setTransform(w, m))
+		case "format":
+			add(setWord(&w.Format, m, defaults.Format))
+		case "headers":
+			bad = append(bad, mergeHeaders(w, m)...)
+		case "auth":
+			bad = append(bad, setAuth(w, m)...)
+		case "signing":
+			add(setWord(&w.Signing, m, defaults.Signing))
+		case "rate_limit":
+			add(setRateLimit(w, m))
+		case "order":
+			add(setWord(&w.Order, m, defaults.Order))
+		case "handshake":
+			add(setOr(&w.Handshake, m, false, "true or false"))
 		default:
 			bad = append(bad, event.FieldError{Field: m.name, Detail: "unknown field"})
 		}
 	}
 	// A field that could not be read still has the value that it had, of which nothing need be said.
-	for _, err := range w.Validate() {
+	for _, err := range slices.Concat(w.Validate(), dispatch.CheckHeaders(w)) {
 		if !slices.ContainsFunc(bad, func(other event.FieldError) bool { return other.Field == err.Field }) {
 			bad = append(bad, err)
 		}
+	}
+	switch {
+	case w.Secret != before.Secret:
+		add(checkSecret(w.Secret, signingOf(w)))
+		w.OldSecrets = nil // replaced at once, they too
+	case signingOf(w) != signingOf(&before):
+		if slices.ContainsFunc(members, func(m member) bool { return m.name == "secret" }) {
+			add(checkSecret(w.Secret, signingOf(w)))
+			break
+		}
+		w.Secret, w.OldSecrets = "", nil
 	}
 	return bad
 }
@@ -87,6 +121,19 @@ func setOr[T any](to *T, m member, otherwise T, want string) *event.FieldError {
 		return nil
 	}
 	return set(to, m, want)
+}
+
+// setWord reads a setting that is one of some words. Which, [event.Webhook.Validate] knows, but it takes an empty one.
+func setWord[T ~string](to *T, m member, otherwise T) *event.FieldError {
+	word := *to
+	if err := setOr(&word, m, otherwise, "a text"); err != nil {
+		return err
+	}
+	if word == "" {
+		return &event.FieldError{Field: m.name, Detail: "must not be empty; null is the default"}
+	}
+	*to = word
+	return nil
 }
 
 // setURL refuses what no URL is written with and net/url lets pass, such as a space in the path: it would be sent
@@ -131,18 +178,6 @@ func setTopics(w *event.Webhook, m member) *event.FieldError {
 	for i, topic := range topics {
 		w.Topics[i] = event.Pattern(topic)
 	}
-	return nil
-}
-
-func setSecret(w *event.Webhook, m member) *event.FieldError {
-	text, bad := readValue[string](m, "a text that begins with whsec_")
-	if bad != nil {
-		return bad
-	}
-	if _, err := sign.ParseSecret(text); err != nil {
-		return &event.FieldError{Field: m.name, Detail: err.Error()}
-	}
-	w.Secret = event.Secret(text)
 	return nil
 }
 

@@ -1,48 +1,63 @@
 package api
 
 import (
-	"errors"
-	"maps"
+	"cmp"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
-	"github.com/carillon/carillon/sign"
-	"github.com/carillon/carillon/store"
 )
 
-// webhookDocument is a webhook as the API shows it: never with its secret.
+// webhookDocument is a webhook as the API shows it: never with a secret.
 type webhookDocument struct {
-	ID             event.ID          `json:"id"`
-	URL            string            `json:"url"`
-	Topics         []event.Pattern   `json:"topics"`
-	Enabled        bool              `json:"enabled"`
-	DisabledReason *string           `json:"disabled_reason"`
-	Retry          retryDocument     `json:"retry"`
-	Timeout        span              `json:"timeout"`
-	MaxInFlight    int               `json:"max_in_flight"`
-	Description    string            `json:"description"`
-	Metadata       map[string]string `json:"metadata"`
-	CreatedAt      stamp             `json:"created_at"`
-	UpdatedAt      stamp             `json:"updated_at"`
+	ID              event.ID           `json:"id"`
+	URL             string             `json:"url"`
+	Topics          []event.Pattern    `json:"topics"`
+	Enabled         bool               `json:"enabled"`
+	DisabledReason  *string            `json:"disabled_reason"`
+	Filter          *string            `json:"filter"`
+	Transform       *string            `json:"transform"`
+	Format          event.Format       `json:"format"`
+	Headers         map[string]string  `json:"headers"`
+	Auth            *authDocument      `json:"auth"`
+	Signing         event.Signing      `json:"signing"`
+	PublicKey       *string            `json:"public_key"`
+	OldSecretsUntil []stamp            `json:"old_secrets_until"`
+	Retry           retryDocument      `json:"retry"`
+	Timeout         span               `json:"timeout"`
+	MaxInFlight     int                `json:"max_in_flight"`
+	RateLimit       *rateLimitDocument `json:"rate_limit"`
+	Order           event.Order        `json:"order"`
+	Handshake       bool               `json:"handshake"`
+	Description     string             `json:"description"`
+	Metadata        map[string]string  `json:"metadata"`
+	CreatedAt       stamp              `json:"created_at"`
+	UpdatedAt       stamp              `json:"updated_at"`
 }
 
 type retryDocument struct {
 	Schedule []span `json:"schedule"`
 }
 
-// createdWebhook is the one answer that shows a secret.
-type createdWebhook struct {
+// webhookWithSecret is the one answer that shows a secret: after it was made.
+type webhookWithSecret struct {
 	webhookDocument
-	Secret string `json:"secret"`
+	Secret string `json:"secret,omitempty"`
 }
 
 func showWebhook(w *event.Webhook) webhookDocument {
 	doc := webhookDocument{
 		ID: w.ID, URL: w.URL, Topics: w.Topics, Enabled: w.Enabled, DisabledReason: orNull(w.DisabledReason),
+		Filter: orNull(w.Filter), Transform: orNull(w.Transform), Format: cmp.Or(w.Format, event.FormatRaw),
+		Headers: showHeaders(w.Headers), Auth: showAuth(&w.Auth),
+		Signing: signingOf(w), PublicKey: publicKey(w), OldSecretsUntil: overlapsUntil(w, time.Now()),
 		Retry: retryDocument{make([]span, len(w.Retry))}, Timeout: span(w.Timeout), MaxInFlight: w.MaxInFlight,
+		RateLimit: showRateLimit(w.RateLimit), Order: cmp.Or(w.Order, event.OrderNone), Handshake: w.Handshake,
 		Description: w.Description, Metadata: w.Metadata, CreatedAt: stamp(w.CreatedAt), UpdatedAt: stamp(w.UpdatedAt),
 	}
 	for i, d := range w.Retry {
@@ -53,6 +68,8 @@ func showWebhook(w *event.Webhook) webhookDocument {
 	}
 	return doc
 }
+
+const webhookPath = "/v1/webhooks/"
 
 // webhookTag is the entity tag of a webhook: its version.
 func webhookTag(w *event.Webhook) string { return strconv.Quote(strconv.FormatInt(w.Version, 10)) }
@@ -69,36 +86,59 @@ func (a *API) createWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	hook.ID = event.NewID()
 	hook.Tenant = tenantOf(r)
 	bad := applyWebhook(hook, members)
-	if bad = append(bad, a.judgeURL(hook, bad)...); len(bad) > 0 {
+	bad = append(bad, a.judgeURL(hook, bad)...)
+	bad = append(bad, a.judgeAuth(hook, bad)...)
+	if len(bad) > 0 {
 		return kindInvalid.in(bad...)
 	}
 	if hook.Secret == "" {
-		hook.Secret = event.Secret(sign.NewSecret())
+		hook.Secret = newSecret(hook.Signing)
 	}
-	// The engine may keep the webhook and share it: from here on it is only read.
-	secret := hook.Secret.Reveal()
+	if hook.Handshake {
+		if p := a.shakeHands(r, hook); p != nil {
+			return p
+		}
+	}
 	if err := a.store.CreateWebhook(r.Context(), hook); err != nil {
 		return a.storeProblem(r, "creating a webhook", err)
 	}
+	w.Header().Set("Location", webhookPath+hook.ID.String())
+	writeSecret(w, http.StatusCreated, hook)
+	return nil
+}
+
+// writeSecret answers with a webhook whose secret was just made.
+func writeSecret(w http.ResponseWriter, status int, hook *event.Webhook) {
 	h := w.Header()
-	h.Set("Location", "/v1/webhooks/"+hook.ID.String())
 	h.Set("Etag", webhookTag(hook))
 	h.Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusCreated, createdWebhook{showWebhook(hook), secret})
-	return nil
+	writeJSON(w, status, webhookWithSecret{showWebhook(hook), shownSecret(hook)})
 }
 
 // judgeURL asks the guard about a URL of which nothing worse is known.
 func (a *API) judgeURL(w *event.Webhook, known []event.FieldError) []event.FieldError {
-	for _, err := range known {
-		if err.Field == "url" {
-			return nil
-		}
+	if faultIn(known, "url") {
+		return nil
 	}
 	if err := a.cfg.Guard.CheckURL(w.URL); err != nil {
 		return []event.FieldError{{Field: "url", Detail: err.Error()}}
 	}
 	return nil
+}
+
+// judgeAuth looks at an auth of which nothing worse is known, and asks the guard about its token endpoint.
+func (a *API) judgeAuth(w *event.Webhook, known []event.FieldError) []event.FieldError {
+	if faultIn(known, "auth") {
+		return nil
+	}
+	return dispatch.CheckAuth(w.Auth, a.cfg.Guard)
+}
+
+// faultIn reports whether a fault of a field, or of a part of it, is known.
+func faultIn(known []event.FieldError, field string) bool {
+	return slices.ContainsFunc(known, func(err event.FieldError) bool {
+		return err.Field == field || strings.HasPrefix(err.Field, field+".")
+	})
 }
 
 func (a *API) listWebhooks(w http.ResponseWriter, r *http.Request) *problem {
@@ -145,23 +185,6 @@ func writeWebhook(w http.ResponseWriter, hook *event.Webhook) {
 	writeJSON(w, http.StatusOK, showWebhook(hook))
 }
 
-// patchTries is how often a patch is tried that loses against changes which the engine makes by itself, or another node.
-const patchTries = 10
-
-// turnAt waits until no other request changes the webhook, and returns the webhook as it is then.
-func (a *API) turnAt(r *http.Request, id event.ID) (_ *event.Webhook, end func(), _ *problem) {
-	end, err := a.changing.lock(r.Context(), id)
-	if err != nil {
-		return nil, nil, a.readProblem(r, "waiting to change a webhook", err)
-	}
-	hook, err := a.store.Webhook(r.Context(), tenantOf(r), id)
-	if err != nil {
-		end()
-		return nil, nil, a.readProblem(r, "reading a webhook", err)
-	}
-	return hook, end, nil
-}
-
 func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	hook, p := a.webhook(r)
 	if p != nil {
@@ -172,63 +195,39 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	hook, end, p := a.turnAt(r, hook.ID)
-	if p != nil {
-		return p
-	}
-	defer end()
-	for range patchTries {
-		if p := checkMatch(r, hook); p != nil {
-			return p
+	asked := "" // the URL whose owner has consented
+	renewed := false
+	hook, p = a.change(r, hook.ID, func(old, w *event.Webhook) *problem {
+		bad := applyWebhook(w, members)
+		if w.URL != old.URL {
+			bad = append(bad, a.judgeURL(w, bad)...)
 		}
-		// Others read the webhook that the engine gave: a copy is changed.
-		changed := *hook
-		bad := applyWebhook(&changed, members)
-		if changed.URL != hook.URL {
-			bad = append(bad, a.judgeURL(&changed, bad)...)
+		if !reflect.DeepEqual(w.Auth, old.Auth) {
+			bad = append(bad, a.judgeAuth(w, bad)...)
 		}
 		if len(bad) > 0 {
 			return kindInvalid.in(bad...)
 		}
-		if sameSettings(&changed, hook) {
-			writeWebhook(w, hook)
-			return nil
+		if renewed = w.Secret == ""; renewed {
+			w.Secret = newSecret(signingOf(w))
 		}
-		err := a.store.UpdateWebhook(r.Context(), &changed)
-		if err == nil {
-			writeWebhook(w, &changed)
-			return nil
+		if w.Handshake && (!old.Handshake || w.URL != old.URL) && w.URL != asked {
+			if p := a.shakeHands(r, w); p != nil {
+				return p
+			}
+			asked = w.URL
 		}
-		if !errors.Is(err, store.ErrConflict) {
-			return a.storeProblem(r, "changing a webhook", err)
-		}
-		if hook, err = a.store.Webhook(r.Context(), tenantOf(r), hook.ID); err != nil {
-			return a.readProblem(r, "reading a webhook", err)
-		}
-	}
-	return &problem{kind: kindConflict, retryAfter: 1, detail: "The webhook is being changed too often at the moment; try again."}
-}
-
-// sameSettings reports whether a patch that made a of b has changed nothing. Then nothing is written, and the version
-// stays what it is.
-func sameSettings(a, b *event.Webhook) bool {
-	return a.URL == b.URL && slices.Equal(a.Topics, b.Topics) && a.Secret == b.Secret && slices.Equal(a.Retry, b.Retry) &&
-		a.Timeout == b.Timeout && a.MaxInFlight == b.MaxInFlight && a.Description == b.Description &&
-		maps.Equal(a.Metadata, b.Metadata) && a.Enabled == b.Enabled && a.DisabledReason == b.DisabledReason
-}
-
-// checkMatch holds a request's If-Match (RFC 9110, section 13.1.1) against the webhook as it is.
-func checkMatch(r *http.Request, hook *event.Webhook) *problem {
-	given := r.Header.Values("If-Match")
-	if len(given) == 0 {
 		return nil
+	})
+	switch {
+	case p != nil:
+		return p
+	case renewed:
+		writeSecret(w, http.StatusOK, hook)
+	default:
+		writeWebhook(w, hook)
 	}
-	for tag := range strings.SplitSeq(strings.Join(given, ","), ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == webhookTag(hook) {
-			return nil
-		}
-	}
-	return kindPrecondition.is("The webhook's ETag is %s now.", webhookTag(hook))
+	return nil
 }
 
 // deleteWebhook holds If-Match against the webhook while no other request changes it. What the engine changes by itself

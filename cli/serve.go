@@ -93,7 +93,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	dispatcher, err := dispatch.New(dispatch.Config{
 		Store:      engine,
 		Sender:     sender,
-		Retention:  store.Retention{Age: c.RetentionAge, Bytes: int64(c.RetentionBytes), Keys: c.IdempotencyWindow},
+		Retention:  c.retention(),
 		Drain:      c.Drain - c.closing(),
 		Log:        log,
 		Registerer: registry,

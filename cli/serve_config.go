@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
 )
 
 // serveCommand runs the gateway. Its flags are the configuration: see package cli for where else they can stand.
@@ -25,9 +26,13 @@ type serveCommand struct {
 	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
 
-	Data              string        `group:"storage" default:"./carillon-data" placeholder:"DIR" help:"The directory to keep everything in."`
-	RetentionAge      time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this, such as 168h or 7d, are removed; 0 keeps them."`
-	RetentionBytes    byteSize      `group:"storage" default:"10GiB" placeholder:"SIZE" help:"The oldest events are removed while there is more than this; 0 is no bound."`
+	Data           string        `group:"storage" default:"./carillon-data" placeholder:"DIR" help:"The directory to keep everything in."`
+	RetentionAge   time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this, such as 168h or 7d, are removed; 0 keeps them."`
+	RetentionBytes byteSize      `group:"storage" default:"10GiB" placeholder:"SIZE" help:"The oldest events are removed while there is more than this; 0 is no bound."`
+
+	DeliveryRetentionAge   time.Duration `group:"storage" default:"0" placeholder:"TIME" help:"Ended deliveries and attempts of events older than this are removed before their events; 0 keeps them as long as their events."`
+	DeliveryRetentionBytes byteSize      `group:"storage" default:"0" placeholder:"SIZE" help:"The oldest ended deliveries and attempts are removed while they take more than this; 0 is no bound."`
+
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 
@@ -57,6 +62,8 @@ func (c *serveCommand) check() error {
 		return errors.New("--drain must not be negative")
 	case c.RetentionAge < 0:
 		return errors.New("--retention-age must not be negative")
+	case c.DeliveryRetentionAge < 0:
+		return errors.New("--delivery-retention-age must not be negative")
 	case c.IdempotencyWindow <= 0:
 		return errors.New("--idempotency-window must be more than 0")
 	case c.Data == "":
@@ -72,6 +79,14 @@ func (c *serveCommand) check() error {
 		}
 	}
 	return nil
+}
+
+// retention is what the store keeps.
+func (c *serveCommand) retention() store.Retention {
+	return store.Retention{
+		Age: c.RetentionAge, Bytes: int64(c.RetentionBytes), Keys: c.IdempotencyWindow,
+		DeliveryAge: c.DeliveryRetentionAge, DeliveryBytes: int64(c.DeliveryRetentionBytes),
+	}
 }
 
 // closing is the part of the drain time that is kept for storing what came of the last attempts.

@@ -7,9 +7,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/carillon/carillon/store"
 )
 
 func TestAdminKey(t *testing.T) {
@@ -52,7 +55,7 @@ func TestAdminKey(t *testing.T) {
 
 func TestServeRefusesWhatCannotBe(t *testing.T) {
 	for _, args := range [][]string{
-		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--idempotency-window", "0s"},
+		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--delivery-retention-age", "-1h"}, {"--delivery-retention-bytes", "lots"}, {"--idempotency-window", "0s"},
 		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
 		{"--cors-origin", "null"}, {"--cors-origin", "*"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
 	} {
@@ -64,6 +67,29 @@ func TestServeRefusesWhatCannotBe(t *testing.T) {
 		}
 		if _, err := os.Stat(data); err == nil {
 			t.Errorf("%q: the data directory was made", args)
+		}
+	}
+}
+
+func TestRetentionIsWhatTheFlagsSay(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		args []string
+		want store.Retention
+	}{
+		{nil, store.Retention{Age: 7 * day, Bytes: 10 << 30, Keys: day}},
+		{
+			[]string{"--retention-age", "30d", "--retention-bytes", "1GiB", "--delivery-retention-age", "7d",
+				"--delivery-retention-bytes", "100MiB", "--idempotency-window", "1h"},
+			store.Retention{Age: 30 * day, Bytes: 1 << 30, Keys: time.Hour, DeliveryAge: 7 * day, DeliveryBytes: 100 << 20},
+		},
+	} {
+		serve, err := parseServe(t, nil, c.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := serve.retention(); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %+v, want %+v", c.args, got, c.want)
 		}
 	}
 }

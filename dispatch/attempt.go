@@ -19,13 +19,19 @@ type finished struct {
 
 // start makes an attempt.
 func (s *scheduler) start(ctx context.Context, workers *sync.WaitGroup, t *task) {
-	ev := t.ev
+	l, ev := t.lane, t.ev
 	s.unhold(t)
-	t.phase = inFlight
-	t.lane.inFlight++
+	l.set(t, inFlight)
+	t.round = l.window.round
+	l.inFlight++
+	if t.retry() {
+		l.retrying++
+	}
 	s.inFlight++
 	s.metrics.inFlight.Set(float64(s.inFlight))
-	request := Request{Webhook: t.lane.webhook, Event: ev, Attempt: t.attempts + 1, Whole: t.wait != nil && t.wait.awaited()}
+	request := Request{
+		Webhook: l.webhook, Event: ev, Attempt: t.attempts + 1, Replay: t.replay, Whole: t.wait != nil && t.wait.awaited(),
+	}
 	workers.Go(func() {
 		if request.Event == nil {
 			var err error
@@ -38,10 +44,14 @@ func (s *scheduler) start(ctx context.Context, workers *sync.WaitGroup, t *task)
 	})
 }
 
-// finish decides what an attempt's result means for its delivery.
+// finish decides what an attempt's result means for its delivery and its webhook.
 func (s *scheduler) finish(f finished, now time.Time) {
 	t, l := f.task, f.task.lane
+	inFlightThen := l.inFlight
 	l.inFlight--
+	if t.retry() {
+		l.retrying--
+	}
 	s.inFlight--
 	s.metrics.inFlight.Set(float64(s.inFlight))
 	defer func() { s.touch(l, now) }()
@@ -52,39 +62,63 @@ func (s *scheduler) finish(f finished, now time.Time) {
 		// Retention removed the event, and with it what was owed; the store leaves a settlement of it out.
 		s.floor.recorded(t)
 		s.tellWait(t, true)
-		l.release(t)
+		s.leave(t)
 		s.forget(l)
 		return
 	case f.Interrupted || f.err != nil && s.stopping:
 		return // the log or its row keeps it owed
 	case f.err != nil:
 		s.log.Error("an event cannot be read; its delivery waits", "delivery", t.id, "error", f.err)
-		t.phase = overflow
-		if t.track != nil || t.spilling {
-			s.spill(t, now)
-			return
-		}
-		l.release(t)
+		s.retire(t, now)
 		l.expect(now.Add(loadRetry))
 		return
 	}
 
-	attempt := f.Attempt
+	result := settlement{t, store.Settlement{ID: t.id, Tenant: t.tenant, OrderKey: t.key, Step: t.step}}
+	if f.Refused != "" {
+		result.State, result.Reason = event.Failed, f.Refused
+		result.Announce = s.announceFailed(t, f.Refused, nil)
+		s.log.Warn("a delivery cannot be made into a request", "delivery", t.id, "reason", f.Refused, "error", f.Err)
+	} else {
+		s.judgeAttempt(&result, f, inFlightThen, now)
+	}
+	l.set(t, settling)
+	s.addSettlement(result, now)
+}
+
+// judgeAttempt says what becomes of a delivery, and of its webhook's window and health, by an attempt.
+func (s *scheduler) judgeAttempt(result *settlement, f finished, inFlightThen int, now time.Time) {
+	t, l, attempt := f.task, f.task.lane, f.Attempt
 	s.metrics.attempts[attempt.Outcome].Inc()
 	s.metrics.seconds.Observe(attempt.Duration.Seconds())
-	result := settlement{t, store.Settlement{ID: t.id, Tenant: t.tenant, Attempt: &attempt, Step: t.step + 1}}
+	result.Attempt = &attempt
+	early := now.Before(t.due) // a probe, whose schedule does not ask for an attempt yet
+	if !early {
+		result.Step++
+	}
 	claimed := t.wait != nil && t.wait.claim(f.Answer)
 	answered := attempt.Outcome.Answered() || f.TooLarge // else a status may stand there that came without the rest
+	success := answered && attempt.Status >= 200 && attempt.Status < 300
+	if success && l.ailing {
+		if ev := s.announceRecovered(t); ev != nil {
+			s.pending.announced = append(s.pending.announced, ev)
+		}
+		s.log.Info("a webhook has recovered", "webhook", l.webhook.ID, "failing_since", l.failingSince)
+	}
+	if l.open() {
+		if disable := s.judge(l, &attempt, success, now); disable != "" {
+			result.Disable = disable
+		}
+	}
 	switch {
-	case answered && attempt.Status >= 200 && attempt.Status < 300:
+	case success:
 		result.State = event.Delivered
 	case answered && attempt.Status == 410:
 		result.State, result.Reason, result.Disable = event.Failed, event.ReasonGone, event.DisabledGone
-		l.gone = true
-		s.metrics.disabled.Inc()
-		s.log.Warn("a webhook answered 410 Gone and is disabled", "webhook", l.webhook.ID)
 	case claimed:
 		result.State, result.Reason = event.Failed, event.ReasonAnswered
+	case early:
+		result.State, result.Due = event.Pending, t.due
 	default:
 		due, again := l.webhook.Retry.Next(t.step+1, now, s.random(), f.RetryAfter)
 		if again {
@@ -106,15 +140,53 @@ func (s *scheduler) finish(f finished, now time.Time) {
 	if t.reopened && result.State != event.Delivered && result.Disable == "" && !claimed {
 		result.State, result.Reason, result.Step, result.Due = event.Pending, "", 0, now
 	}
-	if answered && (attempt.Status == 429 || attempt.Status == 503) && f.RetryAfter > 0 {
-		l.gate = latest(l.gate, now.Add(min(f.RetryAfter, event.MaxRetryAfter)))
+	if result.State == event.Failed && result.Reason != event.ReasonAnswered {
+		result.Announce = s.announceFailed(t, result.Reason, &attempt)
 	}
+	if result.Disable != "" && l.open() {
+		l.disabling = true
+		result.AnnounceDisabled = s.announceDisabled(t, result.Disable, &attempt)
+		s.metrics.disabled.Inc()
+		s.log.Warn("a webhook is disabled", "webhook", l.webhook.ID, "why", disabledWhy(result.Disable))
+	}
+	if answered && (attempt.Status == 429 || attempt.Status == 503) && f.RetryAfter > 0 {
+		if until := now.Add(min(f.RetryAfter, event.MaxRetryAfter)); until.After(l.gate) {
+			l.gate = until
+			s.setHealth(l, now)
+		}
+	}
+	t.attempts = max(t.attempts, attempt.Number)
+	s.pace(t, success, attempt.Outcome, inFlightThen, result.Due, now)
 	if s.debug {
 		s.log.Debug("attempt", "delivery", t.id, "webhook", l.webhook.ID, "attempt", attempt.Number, "outcome", attempt.Outcome,
 			"status", attempt.Status, "duration", attempt.Duration, "state", result.State, "error", f.Err)
 	}
-	t.phase = settling
-	s.addSettlement(result, now)
+}
+
+// pace moves the webhook's window by an attempt, and finds out whether it is down, or up again.
+func (s *scheduler) pace(t *task, success bool, outcome event.Outcome, inFlightThen int, due, now time.Time) {
+	l := t.lane
+	switch {
+	case !overload(outcome):
+		if l.probe != nil {
+			s.comeUp(l, now)
+		}
+		if success {
+			l.window.succeeded(inFlightThen)
+		} else {
+			l.window.answered()
+		}
+	case l.probe != nil:
+		if l.probe.task == nil && !due.IsZero() {
+			l.probe.task = t
+		}
+		s.pauseProbe(l, now)
+	case l.window.failed(t.round) && l.open():
+		if due.IsZero() {
+			t = nil // it has ended
+		}
+		s.goDown(l, t, now)
+	}
 }
 
 func latest(a, b time.Time) time.Time {

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
 )
 
 // loaded is a piece of a lane's backlog.
 type loaded struct {
 	lane *lane
-	rows []event.Delivery
+	store.Backlog
 	full bool // there may be more that is due now
-	next time.Time
 	err  error
 }
 
@@ -24,10 +24,10 @@ func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 	l.released = make(map[event.Cursor]struct{})
 	id := l.webhook.ID
 	// Rows that are held come back too, and first: asking for as many more keeps the load from returning only those.
-	limit := lookAhead + len(l.held)
+	limit := l.room() + len(l.held)
 	workers.Go(func() {
-		rows, next, err := s.store.Backlog(ctx, id, now, limit)
-		s.loaded <- loaded{l, rows, len(rows) == limit, next, err}
+		backlog, err := s.store.Backlog(ctx, id, now, limit)
+		s.loaded <- loaded{l, backlog, len(backlog.Due) == limit, err}
 	})
 }
 
@@ -45,10 +45,13 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 		l.expect(now.Add(loadRetry))
 	case got.full:
 		l.expect(now)
-	case !got.next.IsZero():
-		l.expect(got.next)
+	case !got.Next.IsZero():
+		l.expect(got.Next)
 	}
-	for _, row := range got.rows {
+	if got.err == nil {
+		l.parked = got.Parked
+	}
+	for _, row := range got.Due {
 		if l.held[row.ID.Event] != nil {
 			continue
 		}
@@ -58,13 +61,16 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 			l.expect(now)
 			continue
 		}
-		t := &task{id: row.ID, tenant: row.Tenant, lane: l, wait: s.waitFor(row.EventID), attempts: row.Attempts, step: row.Step}
+		t := &task{
+			id: row.ID, tenant: row.Tenant, event: row.EventID, topic: row.Topic, accepted: row.CreatedAt, lane: l,
+			key: row.OrderKey, wait: s.waitFor(row.EventID), attempts: row.Attempts, step: row.Step, replay: row.Replay,
+		}
 		l.held[row.ID.Event] = t
 		if !l.open() {
-			s.callOff(t, now)
+			s.callOff(t, l.callOffReason(), now)
 			continue
 		}
-		l.queue(t, true)
+		l.queue(t)
 	}
 	s.forget(l)
 	s.touch(l, now)

@@ -12,6 +12,7 @@ type byHand struct {
 	id       event.DeliveryID
 	event    event.ID
 	canceled bool // otherwise reopened
+	replayed bool // reopened by a replay
 }
 
 // Retry gives a delivery a full schedule again, beginning now. Errors as [store.Deliveries].Reopen.
@@ -33,9 +34,9 @@ func (d *Dispatcher) Cancel(ctx context.Context, tenant event.TenantID, id event
 	return delivery, err
 }
 
-func (d *Dispatcher) tell(h byHand) {
+func (d *Dispatcher) tell(h ...byHand) {
 	d.mu.Lock()
-	d.byHand = append(d.byHand, h)
+	d.byHand = append(d.byHand, h...)
 	d.mu.Unlock()
 	d.nudge()
 }
@@ -52,7 +53,7 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 	t := l.held[h.id.Event]
 	switch {
 	case !h.canceled && t != nil && t.idle():
-		t.step = 0
+		t.step, t.due, t.replay = 0, time.Time{}, h.replayed
 	case !h.canceled:
 		if t != nil {
 			t.reopened, t.canceled = true, false
@@ -60,7 +61,7 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 		l.expect(now)
 	case t != nil && t.idle():
 		s.floor.recorded(t)
-		s.drop(t)
+		s.leave(t)
 		s.tellWait(t, true)
 	case t != nil:
 		s.floor.recorded(t)
@@ -68,6 +69,9 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 	default:
 		if w := s.waitFor(h.event); w != nil {
 			w.settled(h.id.Webhook, true)
+		}
+		if l.parked {
+			l.expect(now) // its turn may have gone to the next one
 		}
 	}
 	s.touch(l, now)

@@ -23,6 +23,7 @@ type Ledger interface {
 	Trim(ctx context.Context, r store.Retention) (store.Trimmed, error)
 	WatchWebhooks(changed func([]store.WebhookChange)) (stop func(), err error)
 	store.Deliveries
+	store.Jobs
 }
 
 // sender is the consumer's view of [Sender]; tests of the schedule answer without a network.
@@ -45,6 +46,7 @@ type Config struct {
 type Dispatcher struct {
 	store     Ledger
 	sender    sender
+	previewer *Sender // the sender, where requests are only looked at
 	retention store.Retention
 	drain     time.Duration
 	log       *slog.Logger
@@ -60,6 +62,8 @@ type Dispatcher struct {
 	byHand  []byHand              // not yet seen by the scheduler
 
 	changed chan struct{} // changes or byHand has something
+	asks    chan healthAsk
+	jobs    chan struct{} // there may be a job to run
 }
 
 // New makes a dispatcher that knows the webhooks and can match; it delivers while it runs. Close it when done.
@@ -69,10 +73,13 @@ func New(cfg Config) (*Dispatcher, error) {
 
 func newDispatcher(cfg Config, s sender) (*Dispatcher, error) {
 	d := &Dispatcher{
-		store: cfg.Store, sender: s, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
+		store: cfg.Store, sender: s, previewer: cfg.Sender, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
 		metrics: newMetrics(cfg.Registerer), random: rand.Float64,
-		matcher: newMatcher(), waits: make(map[event.ID]*Wait), changed: make(chan struct{}, 1),
+		waits: make(map[event.ID]*Wait), changed: make(chan struct{}, 1),
+		asks: make(chan healthAsk), jobs: make(chan struct{}, 1),
 	}
+	d.matcher = newMatcher(d.log, d.metrics)
+	d.retention.Announce = d.announceExpired
 	stop, err := cfg.Store.WatchWebhooks(d.webhooksChanged)
 	if err != nil {
 		return nil, fmt.Errorf("watching webhooks: %w", err)
@@ -97,13 +104,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.run(gctx) })
 	g.Go(func() error { return d.retain(gctx) })
+	g.Go(func() error { return d.runJobs(gctx) })
 	return g.Wait()
 }
 
-// Match returns the webhooks that an event of this topic is owed to, the disabled ones marked.
-func (d *Dispatcher) Match(tenant event.TenantID, topic event.Topic) []event.Match {
-	return d.matcher.match(tenant, topic)
-}
+// Match returns the webhooks that an event is owed to: whose patterns match its topic and whose filter, if they have one,
+// accepts it. The disabled ones are among them, and those whose filter fails; both are marked.
+func (d *Dispatcher) Match(ev *event.Event) []event.Match { return d.matcher.match(ev) }
 
 // webhooksChanged is called by the store, in the order of the changes.
 func (d *Dispatcher) webhooksChanged(changes []store.WebhookChange) {

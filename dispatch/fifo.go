@@ -29,3 +29,14 @@ func (q *fifo[T]) pop() (T, bool) {
 	}
 	return v, true
 }
+
+// cut takes all but the first n items out of the queue and returns them.
+func (q *fifo[T]) cut(n int) []T {
+	if q.len() <= n {
+		return nil
+	}
+	rest := append([]T(nil), q.items[q.head+n:]...)
+	q.items = append([]T(nil), q.items[q.head:q.head+n]...)
+	q.head = 0
+	return rest
+}

@@ -4,11 +4,18 @@ import (
 	"time"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
 )
 
-// lookAhead is how many deliveries of one webhook wait in memory, of each kind; the rest wait in the store. It is enough
-// to keep the slots busy while more are fetched.
-const lookAhead = 256
+// lookAhead is how many deliveries of one webhook wait in memory at most, of each kind; the rest wait in the store. It is
+// enough to keep the slots busy while more are fetched. A narrow window needs fewer (see [lane.room]): there can be very
+// many webhooks that have a backlog.
+const (
+	lookAhead     = 256
+	lookAheadDown = 8 // of a webhook that is down
+	leastAhead    = 32
+	aheadOfWindow = 16 // times the window
+)
 
 // task is a delivery in memory: queued, in flight or being settled.
 type task struct {
@@ -17,8 +24,15 @@ type task struct {
 	lane     *lane
 	ev       *event.Event // nil: fetched when it is sent
 	wait     *Wait        // nil: nobody waits for the answer
+	event    event.ID
+	topic    event.Topic
+	key      uint64    // what it waits for its turn by; 0: it waits for nobody
+	accepted time.Time // when its event was
+	due      time.Time // of a probe: when its schedule lets it use up a step; zero: now
 	attempts int
 	step     int
+	round    int // of the lane's window, when its attempt began
+	replay   bool
 
 	track    *tracked // the event whose floor waits for this delivery's row; nil once it has one
 	phase    phase
@@ -30,7 +44,7 @@ type task struct {
 type phase uint8
 
 const (
-	queued   phase = iota // in one of its lane's queues
+	queued   phase = iota // in one of its lane's queues, or waiting for its turn
 	overflow              // in no queue: leaves memory once it has its row
 	inFlight
 	settling
@@ -40,24 +54,43 @@ const (
 // idle reports whether nothing is under way for the task, so that it can be called off.
 func (t *task) idle() bool { return t.phase == queued || t.phase == overflow }
 
-// lane is one webhook's queue and slots. It belongs to the scheduler's goroutine.
+// retry reports whether an attempt of the task is one that may be kept waiting in favour of first attempts.
+func (t *task) retry() bool { return t.attempts > 0 && t.wait == nil }
+
+// lane is one webhook's queues and slots. It belongs to the scheduler's goroutine.
 type lane struct {
 	webhook *event.Webhook
 	deleted bool
 
-	urgent fifo[*task] // somebody waits for the answer
-	fresh  fifo[*task] // first attempts, straight from the log
-	due    fifo[*task] // from the store: retries, and what did not fit
-	turn   bool        // due is next; the two take turns, so that neither starves the other
+	urgent  fifo[*task] // somebody waits for the answer
+	fresh   fifo[*task] // first attempts, straight from the log
+	backlog fifo[*task] // first attempts, from the store
+	retries fifo[*task]
+	turn    int // counts what was taken from the queues that take turns
+	turns   turns
 
-	held     map[event.Cursor]*task // everything in memory
-	inFlight int
-	gate     time.Time // nothing is sent before (Retry-After of 429 and 503)
+	held      map[event.Cursor]*task // everything in memory
+	overflown int                    // tasks in phase overflow
+	inFlight  int
+	retrying  int // of those in flight
 
-	gone bool // it answered 410; nothing is sent until the store has disabled it
+	window window
+	bucket bucket
+	gate   time.Time // nothing is sent before (Retry-After of 429 and 503)
+	probe  *probe    // nil unless the webhook is down
+	ailing bool      // it was down, and has not succeeded since
+
+	failures     int // in a row
+	failingSince time.Time
+	record       *record // of the attempts lately; nil until there was one
+	since        time.Time
+
+	// disabling says that a settlement on its way into the store disables the webhook; nothing is sent until then.
+	disabling bool
 
 	// nextDue is when the store has something due that is not held: zero for nothing.
 	nextDue time.Time
+	parked  bool // the store has rows that wait for their turn behind others
 	loading bool
 	// released collects what left memory while a load is under way: the load may still show it as it was before.
 	released map[event.Cursor]struct{}
@@ -68,55 +101,124 @@ type lane struct {
 }
 
 func newLane(w *event.Webhook) *lane {
-	return &lane{webhook: w, held: make(map[event.Cursor]*task), heapAt: -1}
+	return &lane{webhook: w, held: make(map[event.Cursor]*task), heapAt: -1, window: newWindow(max(1, w.MaxInFlight))}
 }
 
 // open reports whether deliveries may be attempted at all.
 func (l *lane) open() bool { return !l.deleted && l.webhook.Enabled }
 
-// startable reports whether an attempt could start now, as far as the lane is concerned.
-func (l *lane) startable(now time.Time) bool {
-	return l.queued() > 0 && l.inFlight < l.webhook.MaxInFlight && !now.Before(l.gate) && l.open() && !l.gone
+// queue puts a held task where it waits for a slot, or for its turn.
+func (l *lane) queue(t *task) {
+	if t.key == 0 || l.turns.join(t) {
+		l.lineUp(t)
+	}
 }
 
-// queue puts a held task where it waits for a slot.
-func (l *lane) queue(t *task, fromStore bool) {
+// lineUp puts a task whose turn it is into the queue where it waits for a slot.
+func (l *lane) lineUp(t *task) {
 	switch {
 	case t.wait != nil:
 		l.urgent.push(t)
-	case fromStore:
-		l.due.push(t)
+	case t.attempts > 0:
+		l.retries.push(t)
+	case t.track == nil && !t.spilling:
+		l.backlog.push(t)
 	default:
 		l.fresh.push(t)
 	}
 }
 
-// full reports whether the queue in which a task from the log would wait has no room for it.
+// endTurn lets the next delivery of the same key have its turn, once nothing more will come of this one.
+func (l *lane) endTurn(t *task) {
+	if t.key == 0 {
+		return
+	}
+	if next := l.turns.leave(t); next != nil && next.phase == queued {
+		l.lineUp(next)
+	}
+}
+
+// room is how many deliveries of each kind may wait in memory.
+func (l *lane) room() int {
+	if l.probe != nil {
+		return lookAheadDown
+	}
+	return min(lookAhead, max(leastAhead, aheadOfWindow*l.window.limit()))
+}
+
+// full reports whether there is no room in memory for one more task from the log.
 func (l *lane) full(t *task) bool {
 	if t.wait != nil {
 		return l.urgent.len() >= lookAhead
 	}
-	return l.fresh.len() >= lookAhead
+	return l.fresh.len()+l.turns.waiting >= l.room()
 }
 
-func (l *lane) queued() int { return l.urgent.len() + l.fresh.len() + l.due.len() }
+// direct reports whether everything that the webhook is owed is in memory. Only then can a delivery that waits for its
+// turn come straight from the log: otherwise, one that is before it may be in the store.
+func (l *lane) direct() bool {
+	return l.nextDue.IsZero() && !l.loading && !l.parked && l.overflown == 0
+}
 
-// next takes the task that gets the next slot; nil if none waits.
-func (l *lane) next() *task {
-	for l.queued() > 0 {
-		q := &l.urgent
-		if q.len() == 0 {
-			q = &l.fresh
-			if q.len() == 0 || l.turn && l.due.len() > 0 {
-				q = &l.due
-			}
-			l.turn = q != &l.due
-		}
-		if t, _ := q.pop(); t.phase == queued {
-			return t
-		}
+// skipDropped takes what was called off from the front of a queue.
+func skipDropped(q *fifo[*task]) {
+	for q.len() > 0 && q.at(0).phase != queued {
+		q.pop()
+	}
+}
+
+// pick returns the queue whose first task gets the next slot; nil if none may have it. Retries use at most half of the
+// window, so that a webhook with very many of them still gets what is new; in a window of one they alternate.
+func (l *lane) pick() *fifo[*task] {
+	for _, q := range [...]*fifo[*task]{&l.urgent, &l.fresh, &l.backlog, &l.retries} {
+		skipDropped(q)
+	}
+	if l.urgent.len() > 0 {
+		return &l.urgent
+	}
+	first := &l.fresh
+	if l.fresh.len() == 0 || l.backlog.len() > 0 && l.turn%4 < 2 {
+		first = &l.backlog
+	}
+	retry := l.retries.len() > 0 && l.retrying < max(1, l.window.limit()/2)
+	switch {
+	case first.len() > 0 && (!retry || l.turn%2 == 0):
+		return first
+	case retry:
+		return &l.retries
 	}
 	return nil
+}
+
+// ready returns when the next attempt could start, as far as the lane is concerned; false if only something that happens
+// can let one start.
+func (l *lane) ready(now time.Time) (time.Time, bool) {
+	if !l.open() || l.disabling {
+		return time.Time{}, false
+	}
+	at := l.gate
+	if l.probe != nil {
+		if l.inFlight > 0 || l.probe.task == nil && l.pick() == nil || l.probe.task != nil && l.probe.task.phase != queued {
+			return time.Time{}, false
+		}
+		at = latest(at, l.probe.at)
+	} else if l.inFlight >= l.window.limit() || l.pick() == nil {
+		return time.Time{}, false
+	}
+	return latest(at, l.bucket.ready(l.webhook.RateLimit, now)), true
+}
+
+// next takes the task that gets the next slot. Only after ready.
+func (l *lane) next() *task {
+	if l.probe != nil && l.probe.task != nil {
+		return l.probe.task
+	}
+	q := l.pick()
+	if q != &l.urgent {
+		l.turn++
+	}
+	t, _ := q.pop()
+	return t
 }
 
 // expect notes that the store has something due at t.
@@ -128,27 +230,69 @@ func (l *lane) expect(t time.Time) {
 
 // wantsLoad reports whether the store should be asked for more now, or once nextDue has come.
 func (l *lane) wantsLoad() bool {
-	return !l.nextDue.IsZero() && !l.loading && l.due.len()+l.urgent.len() <= lookAhead/2
+	room := l.room()
+	return !l.nextDue.IsZero() && !l.loading && l.urgent.len()+l.backlog.len()+l.retries.len() <= room/2 &&
+		l.turns.waiting <= room
+}
+
+// overflow takes a task out of its queue, to leave memory once it has its row.
+func (l *lane) overflow(t *task) {
+	if t.phase != overflow {
+		t.phase = overflow
+		l.overflown++
+	}
+}
+
+// set changes what a task is doing.
+func (l *lane) set(t *task, p phase) {
+	if t.phase == overflow && p != overflow {
+		l.overflown--
+	}
+	t.phase = p
 }
 
 // release lets go of a task. What the store knows of it is all there is from now on.
 func (l *lane) release(t *task) {
+	if t.phase == overflow {
+		l.overflown--
+	}
+	t.phase = dropped
 	delete(l.held, t.id.Event)
 	if l.loading {
 		l.released[t.id.Event] = struct{}{}
+	}
+	if l.probe != nil && l.probe.task == t {
+		l.probe.task = nil
 	}
 }
 
 // wake returns when the lane next needs the scheduler's attention without anything else happening; the zero time: never.
 func (l *lane) wake(now time.Time) time.Time {
 	var at time.Time
-	if l.wantsLoad() {
-		at = l.nextDue
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
 	}
-	if l.queued() > 0 && l.gate.After(now) && (at.IsZero() || l.gate.Before(at)) {
-		at = l.gate
+	if l.wantsLoad() {
+		sooner(l.nextDue)
+	}
+	if start, ok := l.ready(now); ok && start.After(now) {
+		sooner(start)
+	}
+	if l.probe != nil {
+		sooner(l.oldestGivesUp())
 	}
 	return at
+}
+
+// health is what has to outlive a restart of how the webhook is doing.
+func (l *lane) health() store.Health {
+	h := store.Health{Webhook: l.webhook.ID, Failures: l.failures, FailingSince: l.failingSince, Down: l.ailing, Gate: l.gate}
+	if l.failures == 0 && !l.ailing && l.gate.IsZero() {
+		return store.Health{Webhook: l.webhook.ID}
+	}
+	return h
 }
 
 // laneHeap orders lanes by when they want to be woken (container/heap).

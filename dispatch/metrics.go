@@ -18,6 +18,11 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	floorLag prometheus.Gauge
 	disabled prometheus.Counter
+
+	down         prometheus.Gauge
+	filterErrors prometheus.Counter
+	replayed     prometheus.Counter
+	logged       prometheus.Counter
 }
 
 // newMetrics registers the counters, unless r is nil.
@@ -41,7 +46,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		spilled:  counter("carillon_deliveries_spilled_total", "Deliveries that had to wait and were given a row for it."),
 		expired:  counter("carillon_deliveries_expired_total", "Deliveries still owed when retention removed their event."),
 		trimmed:  counter("carillon_events_trimmed_total", "Events that retention removed."),
-		disabled: counter("carillon_webhooks_disabled_total", "Webhooks disabled because of an answer."),
+		disabled: counter("carillon_webhooks_disabled_total", "Webhooks disabled because of what they answered, or did not."),
+
+		down:         gauge("carillon_webhooks_down", "Webhooks that do not answer and are only probed."),
+		filterErrors: counter("carillon_filter_errors_total", "Deliveries canceled because a webhook's filter failed on the event."),
+		replayed:     counter("carillon_deliveries_replayed_total", "Deliveries that a replay made pending again."),
+		logged:       counter("carillon_deliveries_trimmed_total", "Ended deliveries that left the delivery log before their events."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "carillon_attempt_seconds", Help: "How long requests to webhooks took, body included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30, 60},
@@ -56,7 +66,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.ended[s] = ended.WithLabelValues(s.String())
 	}
 	if r != nil {
-		r.MustRegister(attempts, ended, m.retries, m.spilled, m.expired, m.trimmed, m.disabled, m.seconds, m.inFlight, m.floorLag)
+		r.MustRegister(attempts, ended, m.retries, m.spilled, m.expired, m.trimmed, m.disabled, m.seconds, m.inFlight, m.floorLag,
+			m.down, m.filterErrors, m.replayed, m.logged)
 	}
 	return m
 }

@@ -30,16 +30,21 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		l = newLane(c.Webhook)
 		s.lanes[c.Webhook.ID] = l
 	}
-	if l.webhook.URL != c.Webhook.URL {
-		l.gate = time.Time{} // another receiver, which asked for nothing
+	before, wasOpen := l.webhook, l.open()
+	l.webhook, l.deleted, l.disabling = c.Webhook, c.Deleted, false
+	l.window.setCeiling(max(1, c.Webhook.MaxInFlight))
+	if l.open() && (!wasOpen || before.URL != c.Webhook.URL) {
+		s.beginAnew(l, now)
 	}
-	l.webhook, l.deleted, l.gone = c.Webhook, c.Deleted, false
 	if !l.open() {
+		if l.probe != nil {
+			s.comeUp(l, now) // it is not even probed
+		}
 		busy := make(map[*Wait]bool) // told when what is under way has ended
 		for _, t := range l.held {
 			busy[t.wait] = true
 			if t.idle() {
-				s.callOff(t, now)
+				s.callOff(t, l.callOffReason(), now)
 			}
 		}
 		s.endWaits(c.Webhook.ID, busy)
@@ -48,12 +53,12 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 	s.touch(l, now)
 }
 
-// callOff settles a delivery that must not be attempted, because its webhook is disabled or deleted.
-func (s *scheduler) callOff(t *task, now time.Time) {
+// callOff settles a delivery that must not be attempted.
+func (s *scheduler) callOff(t *task, reason event.Reason, now time.Time) {
 	s.unhold(t)
-	t.phase = settling
+	t.lane.set(t, settling)
 	s.addSettlement(settlement{t, store.Settlement{
-		ID: t.id, Tenant: t.tenant, State: event.Canceled, Reason: t.lane.callOffReason(), Step: t.step,
+		ID: t.id, Tenant: t.tenant, OrderKey: t.key, State: event.Canceled, Reason: reason, Step: t.step,
 	}}, now)
 }
 

@@ -23,12 +23,16 @@ func outcomeOfError(err error) event.Outcome {
 		handshake *handshakeError
 		dns       *net.DNSError
 		op        *net.OpError
+		token     *tokenError
 	)
 	switch {
 	case errors.Is(err, ErrBlocked):
 		return event.ErrBlocked
 	case errors.As(err, &handshake):
 		return event.ErrTLS
+	case errors.As(err, &token) && token.status >= 300:
+		// No status stands beside it: the webhook itself was not asked.
+		return event.OutcomeOfStatus(token.status)
 	case errors.As(err, &dns):
 		return event.ErrDNS
 	case errors.As(err, &op):

@@ -31,12 +31,19 @@ func (s *scheduler) wakeLanes(ctx context.Context, workers *sync.WaitGroup, now 
 	}
 }
 
+// mayLoad reports whether the store should be asked for a lane's backlog. Deliveries that wait for their turn are asked
+// for only when all that was owed at the start has a row: one that has none yet may come before them.
+func (s *scheduler) mayLoad(l *lane) bool {
+	return l.wantsLoad() && (s.settledIn || !l.webhook.Order.Ordered())
+}
+
 // room reports whether the process can take on another attempt.
 func (s *scheduler) room() bool { return s.inFlight < maxInFlight && s.storeKeepsUp() }
 
-// roomFor is room for a lane: one that has nothing in flight always has a slot, however many webhooks hang.
+// roomFor is room for a lane: one that has nothing in flight always has a slot, however many webhooks hang, unless it is
+// down itself.
 func (s *scheduler) roomFor(l *lane) bool {
-	return (s.inFlight < maxInFlight || l.inFlight == 0) && s.storeKeepsUp()
+	return (s.inFlight < maxInFlight || l.inFlight == 0 && l.probe == nil) && s.storeKeepsUp()
 }
 
 func (s *scheduler) storeKeepsUp() bool { return s.storing+len(s.pending.settled) < maxUnsettled }
@@ -46,7 +53,13 @@ func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 	if s.stopping {
 		return
 	}
-	for l.startable(now) {
+	if l.probe != nil && l.open() && !l.disabling {
+		s.giveUpParked(l, now)
+	}
+	for {
+		if at, ok := l.ready(now); !ok || at.After(now) {
+			break
+		}
 		if !s.roomFor(l) {
 			if !l.blocked {
 				l.blocked = true
@@ -54,11 +67,10 @@ func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 			}
 			break
 		}
-		if t := l.next(); t != nil {
-			s.start(ctx, workers, t)
-		}
+		l.bucket.take(l.webhook.RateLimit)
+		s.start(ctx, workers, l.next())
 	}
-	if l.wantsLoad() && !l.nextDue.After(now) {
+	if s.mayLoad(l) && !l.nextDue.After(now) {
 		s.load(ctx, workers, l, now)
 	}
 	if at := l.wake(now); !at.IsZero() && at.After(now) {

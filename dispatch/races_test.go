@@ -208,7 +208,7 @@ type hookedBacklog struct {
 	before atomic.Pointer[func()]
 }
 
-func (l *hookedBacklog) Backlog(ctx context.Context, w event.ID, now time.Time, limit int) ([]event.Delivery, time.Time, error) {
+func (l *hookedBacklog) Backlog(ctx context.Context, w event.ID, now time.Time, limit int) (store.Backlog, error) {
 	if f := l.before.Swap(nil); f != nil {
 		(*f)()
 	}

@@ -26,7 +26,7 @@ func (d *Dispatcher) retain(ctx context.Context) error {
 }
 
 func (d *Dispatcher) retainOnce(ctx context.Context) {
-	events, expired := 0, 0
+	events, expired, logged := 0, 0, 0
 	for ctx.Err() == nil {
 		step, err := d.store.Trim(ctx, d.retention)
 		if err != nil {
@@ -37,6 +37,8 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 		}
 		events += step.Events
 		expired += step.Expired
+		logged += step.Logged
+		d.metrics.logged.Add(float64(step.Logged))
 		d.metrics.trimmed.Add(float64(step.Events))
 		d.metrics.expired.Add(float64(step.Expired))
 		if !step.More {
@@ -47,7 +49,7 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 	if expired > 0 {
 		level = slog.LevelWarn
 	}
-	if events > 0 {
-		d.log.Log(ctx, level, "retention removed events", "events", events, "deliveries_expired", expired)
+	if events > 0 || logged > 0 {
+		d.log.Log(ctx, level, "retention removed events", "events", events, "deliveries_expired", expired, "deliveries_ended", logged)
 	}
 }

@@ -9,6 +9,23 @@ import (
 	"github.com/carillon/carillon/store"
 )
 
+// piece is what the log has next: events, or how far retention has removed what was not read yet.
+type piece struct {
+	events  []*event.Event
+	through event.Cursor
+}
+
+// take routes a piece of the log.
+func (s *scheduler) take(p piece, now time.Time) {
+	if p.events == nil {
+		s.head = max(s.head, p.through)
+		s.floor.add(&tracked{cursor: p.through, at: now})
+	}
+	for _, ev := range p.events {
+		s.route(ev, now)
+	}
+}
+
 // follow hands the log to the scheduler, in order.
 func (s *scheduler) follow(ctx context.Context, after event.Cursor) error {
 	tail := s.store.Tail(after)
@@ -19,12 +36,16 @@ func (s *scheduler) follow(ctx context.Context, after event.Cursor) error {
 		case errors.As(err, &gone):
 			// Retention has ended what these events owed.
 			tail = s.store.Tail(gone.Trimmed)
-			continue
+			events = nil
 		case err != nil:
 			return err
 		}
+		next := piece{events: events}
+		if gone != nil {
+			next.through = gone.Trimmed
+		}
 		select {
-		case s.logged <- events:
+		case s.logged <- next:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -52,22 +73,27 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 			l.deleted = true
 			s.lanes[m.Webhook] = l
 		}
-		t := &task{id: id, tenant: ev.Tenant, lane: l, track: track}
-		if !m.Disabled { // nobody waits for one that was disabled when the event came
+		t := &task{
+			id: id, tenant: ev.Tenant, event: ev.ID, topic: ev.Topic, accepted: ev.Time, lane: l, track: track,
+			key: l.webhook.Order.OrderKey(ev.PartitionKey),
+		}
+		if m.Owed() { // nobody waits for one that was never owed
 			t.wait = wait
 		}
 		track.open++
 		track.tasks = append(track.tasks, t)
 		l.held[ev.Cursor] = t
 		switch {
+		case m.FilterError:
+			s.callOff(t, event.ReasonFilterError, now)
 		case m.Disabled || !l.open() || ev.Cursor <= l.webhook.CanceledThrough:
-			s.callOff(t, now)
-		case l.full(t):
-			t.phase = overflow
+			s.callOff(t, l.callOffReason(), now)
+		case l.full(t) || t.key != 0 && !(s.settledIn && l.direct()):
+			l.overflow(t)
 			s.spill(t, now)
 		default:
 			s.hold(t, ev)
-			l.queue(t, false)
+			l.queue(t)
 			s.touch(l, now)
 		}
 	}
@@ -89,16 +115,41 @@ func (s *scheduler) unhold(t *task) {
 	}
 }
 
-// drop takes a task that is queued out of memory.
-func (s *scheduler) drop(t *task) {
+// leave takes a task out of memory, of which nothing more will come here, and lets the next one have its turn.
+func (s *scheduler) leave(t *task) {
 	s.unhold(t)
-	t.phase = dropped
 	t.lane.release(t)
+	t.lane.endTurn(t)
+}
+
+// retire takes a task out of memory that stays pending in the store, or will: it is loaded again when it is due. Those
+// that wait for their turn behind it go too, since the store shows them after it.
+func (s *scheduler) retire(t *task, now time.Time) {
+	l := t.lane
+	for _, behind := range l.turns.behind(t) {
+		l.turns.leave(behind)
+		s.yield(behind, now)
+	}
+	l.turns.leave(t)
+	s.yield(t, now)
+}
+
+// yield has a task leave memory as soon as it has its row.
+func (s *scheduler) yield(t *task, now time.Time) {
+	s.unhold(t)
+	l := t.lane
+	if t.track == nil && !t.spilling {
+		l.parked = l.parked || t.key != 0
+		l.release(t)
+		return
+	}
+	l.overflow(t)
+	s.spill(t, now)
 }
 
 // spill gives a task its row.
 func (s *scheduler) spill(t *task, now time.Time) {
-	if t.spilling || t.phase == settling {
+	if t.spilling || t.phase == settling || t.track == nil {
 		return
 	}
 	t.spilling = true

@@ -51,10 +51,13 @@ type scheduler struct {
 	storedFloor event.Cursor
 	floorFrom   time.Time // when the floor rose above the stored one
 
+	startHead event.Cursor // the log's head when the scheduler began
+	settledIn bool         // all at or below startHead has a row
+
 	stopping bool
 	debug    bool // the log is one that wants to know of each attempt
 
-	logged   chan []*event.Event
+	logged   chan piece
 	finished chan finished
 	loaded   chan loaded
 	toStore  chan *batch
@@ -64,7 +67,7 @@ type scheduler struct {
 func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 	s := &scheduler{
 		Dispatcher: d, lanes: make(map[event.ID]*lane), recorded: make(map[event.DeliveryID]struct{}),
-		logged: make(chan []*event.Event), finished: make(chan finished, 64), loaded: make(chan loaded, 16),
+		logged: make(chan piece), finished: make(chan finished, 64), loaded: make(chan loaded, 16),
 		toStore: make(chan *batch), stored: make(chan *batch),
 		debug: d.log.Enabled(ctx, slog.LevelDebug),
 	}
@@ -76,7 +79,7 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 		return nil, fmt.Errorf("reading the floor: %w", err)
 	}
 	s.floor.at = max(s.floor.at, bounds.Trimmed)
-	s.head, s.storedFloor = s.floor.at, s.floor.at
+	s.head, s.storedFloor, s.startHead = s.floor.at, s.floor.at, bounds.Head
 	err = d.store.Recorded(ctx, s.floor.at, func(id event.DeliveryID) { s.recorded[id] = struct{}{} })
 	if err != nil {
 		return nil, fmt.Errorf("reading the deliveries above the floor: %w", err)
@@ -85,11 +88,26 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading what is due: %w", err)
 	}
-	s.takeNews(time.Now())
+	healths, err := d.store.Healths(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading how the webhooks were doing: %w", err)
+	}
+	now := time.Now()
+	s.takeNews(now)
+	for _, h := range healths {
+		if l := s.lanes[h.Webhook]; l != nil {
+			l.failures, l.failingSince, l.gate, l.ailing = h.Failures, h.FailingSince, h.Gate, h.Down
+			if h.Down && l.open() {
+				l.probe = &probe{pause: shortestPause, at: now}
+				d.metrics.down.Inc()
+			}
+		}
+	}
 	for id, due := range dues {
 		if l := s.lanes[id]; l != nil {
 			l.expect(due)
-			s.touch(l, time.Now())
+			l.parked = l.webhook.Order.Ordered() // as long as no load says otherwise
+			s.touch(l, now)
 		}
 	}
 	return s, nil
@@ -138,12 +156,10 @@ func (s *scheduler) run(ctx context.Context) error {
 			logged = nil
 		}
 		select {
-		case events := <-logged:
+		case p := <-logged:
 			now = time.Now()
 			s.takeNews(now)
-			for _, ev := range events {
-				s.route(ev, now)
-			}
+			s.take(p, now)
 		case f := <-s.finished:
 			s.finish(f, time.Now())
 		case b, ok := <-s.stored:
@@ -156,6 +172,8 @@ func (s *scheduler) run(ctx context.Context) error {
 			s.wasStored(b, time.Now())
 		case l := <-s.loaded:
 			s.takeBacklog(l, time.Now())
+		case ask := <-s.asks:
+			ask.answer <- s.healthNow(ask.webhook, time.Now())
 		case <-s.changed:
 			s.takeNews(time.Now())
 		case <-timer.C:
@@ -216,7 +234,7 @@ func (s *scheduler) arm(timer *time.Timer, now time.Time) {
 		}
 	}
 	if !s.busy {
-		if s.pending.len() > 0 {
+		if s.pending.some() {
 			sooner(s.pendingFrom.Add(gather))
 		}
 		if s.floor.at != s.storedFloor {

@@ -21,8 +21,12 @@ import (
 type call struct {
 	webhook event.ID
 	cursor  event.Cursor
+	topic   event.Topic
+	key     string
 	attempt int
+	replay  bool
 	at      time.Time
+	payload string
 }
 
 // receiver stands in for all webhooks: it answers as told and remembers what it got.
@@ -34,7 +38,9 @@ type receiver struct {
 
 func (f *receiver) Send(ctx context.Context, r Request) Response {
 	f.mu.Lock()
-	f.calls = append(f.calls, call{r.Webhook.ID, r.Event.Cursor, r.Attempt, time.Now()})
+	f.calls = append(f.calls, call{
+		r.Webhook.ID, r.Event.Cursor, r.Event.Topic, r.Event.PartitionKey, r.Attempt, r.Replay, time.Now(), string(r.Event.Payload),
+	})
 	answer := f.answer
 	f.mu.Unlock()
 	got := answer(r)
@@ -89,6 +95,19 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// rareTrim leaves out most steps of a retention that keeps everything: tests let days pass, and each step is a commit.
+type rareTrim struct {
+	Ledger
+	calls int
+}
+
+func (l *rareTrim) Trim(ctx context.Context, r store.Retention) (store.Trimmed, error) {
+	if l.calls++; r.Age == 0 && r.Bytes == 0 && l.calls%100 != 1 {
+		return store.Trimmed{}, nil
+	}
+	return l.Ledger.Trim(ctx, r)
+}
+
 // start opens the engine and runs a dispatcher until stop is called.
 func (r *rig) start() {
 	r.t.Helper()
@@ -105,9 +124,9 @@ func (r *rig) start() {
 		}
 	})
 	r.engine = engine
-	var ledger Ledger = engine
+	var ledger Ledger = &rareTrim{Ledger: engine}
 	if r.wrap != nil {
-		ledger = r.wrap(engine)
+		ledger = r.wrap(ledger)
 	}
 	d, err := newDispatcher(Config{Store: ledger, Drain: 20 * time.Second, Log: slog.New(slog.DiscardHandler)}, r.receiver)
 	if err != nil {
@@ -149,19 +168,32 @@ func (r *rig) webhook(change func(*event.Webhook), patterns ...event.Pattern) *e
 }
 
 func (r *rig) draft(topic event.Topic) *event.Event {
-	return &event.Event{
-		ID: event.NewID(), Tenant: event.DefaultTenant, Topic: topic, Payload: []byte("hello"),
-		Matches: r.d.Match(event.DefaultTenant, topic),
-	}
+	e := &event.Event{ID: event.NewID(), Tenant: event.DefaultTenant, Topic: topic, Payload: []byte("hello")}
+	e.Matches = r.d.Match(e)
+	return e
+}
+
+// postKey posts an event with a partition key.
+func (r *rig) postKey(topic event.Topic, key string) *event.Event {
+	r.t.Helper()
+	e := r.draft(topic)
+	e.PartitionKey = key
+	r.append(e)
+	return e
 }
 
 func (r *rig) post(topic event.Topic) *event.Event {
 	r.t.Helper()
 	e := r.draft(topic)
+	r.append(e)
+	return e
+}
+
+func (r *rig) append(e *event.Event) {
+	r.t.Helper()
 	if _, err := r.engine.Append(r.t.Context(), []store.Draft{{Event: e}}); err != nil {
 		r.t.Fatal(err)
 	}
-	return e
 }
 
 func (r *rig) delivery(e *event.Event, w *event.Webhook) (event.Delivery, []event.Attempt) {

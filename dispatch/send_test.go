@@ -15,7 +15,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -268,108 +267,6 @@ func rawServer(t testing.TB, serve func(net.Conn)) string {
 
 // readRequest reads one request with a body.
 func readRequest(c net.Conn) { _, _ = c.Read(make([]byte, 64<<10)) }
-
-func TestSendHostileServers(t *testing.T) {
-	forEver := func(write string) func(net.Conn) {
-		return func(c net.Conn) {
-			for {
-				if _, err := io.WriteString(c, write); err != nil {
-					return
-				}
-			}
-		}
-	}
-	reset := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
-	for name, c := range map[string]struct {
-		serve   func(net.Conn)
-		timeout time.Duration // zero: one that is never reached
-		want    event.Outcome
-		status  int
-		answer  string
-	}{
-		"never answers": {
-			serve:   func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
-			timeout: 200 * time.Millisecond, want: event.ErrTimeout,
-		},
-		"trickles its head": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-A: 1\r\n")
-				_, _ = io.Copy(io.Discard, c)
-			},
-			timeout: 200 * time.Millisecond, want: event.ErrTimeout,
-		},
-		"trickles its body": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
-				for {
-					time.Sleep(20 * time.Millisecond) // the fault being shown, not a wait for anything
-					if _, err := io.WriteString(c, "-"); err != nil {
-						return
-					}
-				}
-			},
-			timeout: 500 * time.Millisecond, want: event.ErrTimeout, status: 200, answer: "abc",
-		},
-		"continues for ever": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				forEver("HTTP/1.1 103 Early Hints\r\n\r\n")(c)
-			},
-			timeout: 2 * time.Second, want: event.ErrReset,
-		},
-		"closes at once":   {serve: func(net.Conn) {}, want: event.ErrReset},
-		"resets once read": {serve: func(c net.Conn) { readRequest(c); reset(c) }, want: event.ErrReset},
-		"breaks its body off": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
-			},
-			want: event.ErrReset, status: 200, answer: "abc",
-		},
-		"breaks its chunks off": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-			},
-			want: event.ErrReset, status: 200, answer: "abc",
-		},
-		"speaks something else": {serve: func(c net.Conn) { readRequest(c); _, _ = io.WriteString(c, "220 smtp ready\r\n\r\n") }, want: event.ErrReset},
-		"has an endless head": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
-				forEver("X-A: " + strings.Repeat("a", 1000) + "\r\n")(c)
-			},
-			want: event.ErrReset,
-		},
-		"has an endless header": {
-			serve: func(c net.Conn) {
-				readRequest(c)
-				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nX-A: ")
-				forEver(strings.Repeat("a", 1000))(c)
-			},
-			want: event.ErrReset,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, whole := range []bool{false, true} {
-				r := attemptOn("http://" + rawServer(t, c.serve))
-				r.Whole = whole
-				if c.timeout > 0 {
-					r.Webhook.Timeout = c.timeout
-				}
-				resp := newSender(t, nil).Send(t.Context(), r)
-				if resp.Attempt.Outcome != c.want || resp.Attempt.Status != c.status || resp.Err == nil || resp.Interrupted ||
-					!strings.HasPrefix(string(resp.Attempt.Answer), c.answer) || resp.Body != nil {
-					t.Errorf("whole %v: %+v", whole, resp)
-				}
-			}
-		})
-	}
-}
 
 func TestSendCannotConnect(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")

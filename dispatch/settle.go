@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -26,22 +28,27 @@ type settlement struct {
 
 // batch is one write to the ledger, with the tasks it is about.
 type batch struct {
-	settled []settlement
-	spilled []*task
-	floor   event.Cursor
-	urgent  bool // somebody waits for it
+	settled   []settlement
+	spilled   []*task
+	health    map[event.ID]store.Health
+	announced []*event.Event
+	floor     event.Cursor
+	urgent    bool // somebody waits for it
 }
 
 func (b *batch) len() int { return len(b.settled) + len(b.spilled) }
 
+// some reports whether the batch is worth a write.
+func (b *batch) some() bool { return b.len()+len(b.health)+len(b.announced) > 0 }
+
 // write is the batch as the store takes it.
 func (b *batch) write() store.Settlements {
-	w := store.Settlements{Floor: b.floor}
+	w := store.Settlements{Floor: b.floor, Announced: b.announced, Health: slices.Collect(maps.Values(b.health))}
 	for i := range b.settled {
 		w.Settled = append(w.Settled, b.settled[i].Settlement)
 	}
 	for _, t := range b.spilled {
-		w.Spilled = append(w.Spilled, store.Spill{ID: t.id, Tenant: t.tenant})
+		w.Spilled = append(w.Spilled, store.Spill{ID: t.id, Tenant: t.tenant, OrderKey: t.key})
 	}
 	return w
 }
@@ -84,7 +91,19 @@ func (s *scheduler) addSettlement(r settlement, now time.Time) {
 		s.pendingFrom = now
 	}
 	s.pending.settled = append(s.pending.settled, r)
-	s.pending.urgent = s.pending.urgent || r.task.wait != nil
+	t := r.task
+	s.pending.urgent = s.pending.urgent || t.wait != nil || t.key != 0 && (t.lane.parked || len(t.lane.turns.behind(t)) > 0)
+}
+
+// setHealth has a lane's health stored with the next write.
+func (s *scheduler) setHealth(l *lane, now time.Time) {
+	if s.pending.health == nil {
+		s.pending.health = make(map[event.ID]store.Health)
+	}
+	if s.pending.len() == 0 && len(s.pending.health) == 0 {
+		s.pendingFrom = now
+	}
+	s.pending.health[l.webhook.ID] = l.health()
 }
 
 // flush hands what is to be stored to the writer, if it is idle and the batch worth it.
@@ -96,10 +115,11 @@ func (s *scheduler) flush(now time.Time) {
 		s.floorFrom = now
 	}
 	s.metrics.floorLag.Set(float64(s.floor.events.len()))
+	s.settleIn(now)
 	due := s.pending.urgent || s.pending.len() >= gatherEnough ||
-		s.pending.len() > 0 && !now.Before(s.pendingFrom.Add(gather)) ||
+		s.pending.some() && !now.Before(s.pendingFrom.Add(gather)) ||
 		s.floor.at != s.storedFloor && !now.Before(s.floorFrom.Add(floorEvery))
-	anything := s.pending.len() > 0 || s.floor.at != s.storedFloor
+	anything := s.pending.some() || s.floor.at != s.storedFloor
 	if s.busy || !anything || !due && !s.stopping {
 		return
 	}
@@ -117,16 +137,25 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 	for _, r := range b.settled {
 		t, l := r.task, r.task.lane
 		s.floor.recorded(t)
-		l.release(t)
+		ended := r.State != event.Pending
+		s.tellWait(t, ended)
+		switch {
+		case ended:
+			s.metrics.ended[r.State].Inc()
+			s.leave(t)
+			if t.key != 0 && !l.direct() {
+				l.expect(now) // the store may have released the next one
+			}
+		case l.probe != nil && l.probe.task == t && !t.reopened:
+			t.step, t.due = r.Step, r.Due
+			l.set(t, queued)
+		default:
+			s.retire(t, now)
+			l.expect(r.Due)
+		}
 		if t.reopened {
 			l.expect(now)
 		}
-		if r.State == event.Pending {
-			l.expect(r.Due)
-		} else {
-			s.metrics.ended[r.State].Inc()
-		}
-		s.tellWait(t, r.State != event.Pending)
 		s.forget(l)
 		s.touch(l, now)
 	}
@@ -140,6 +169,19 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 			t.lane.release(t)
 			t.lane.expect(now)
 			s.touch(t.lane, now)
+		}
+	}
+}
+
+// settleIn notes when all that was in the log at the start has its row, and looks at the lanes that waited for that.
+func (s *scheduler) settleIn(now time.Time) {
+	if s.settledIn || s.floor.at < s.startHead {
+		return
+	}
+	s.settledIn = true
+	for _, l := range s.lanes {
+		if l.wantsLoad() {
+			s.touch(l, now)
 		}
 	}
 }

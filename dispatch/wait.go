@@ -75,7 +75,7 @@ func newWait(mode Mode, webhooks []event.ID) *Wait {
 func (d *Dispatcher) Expect(id event.ID, mode Mode, matches []event.Match) *Wait {
 	var webhooks []event.ID
 	for _, m := range matches {
-		if !m.Disabled {
+		if m.Owed() {
 			webhooks = append(webhooks, m.Webhook)
 		}
 	}

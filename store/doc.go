@@ -1,4 +1,4 @@
-// Package store is the contract that every engine keeps: the event log, the webhooks and the deliveries.
+// Package store is the contract that every engine keeps: the event log, the webhooks, the deliveries and the replays.
 //
 // # The log is the truth
 //
@@ -6,7 +6,8 @@
 // accepted event is owed and nobody remembers it. Everybody else reads the log from a cursor.
 //
 // A delivery has a row of its own only once it was settled or spilled. Until then it is owed because its event's matches
-// say so. The floor is the cursor up to and including which every delivery has a row, or was never owed; whoever
+// say so. The floor is the cursor up to and including which every delivery has a row, or had one until the delivery log
+// no longer kept it: at or below the floor, a delivery without a row is none any more, and gets no row again. Whoever
 // restarts reads the log from the floor and leaves out what has a row ([Deliveries.Recorded]). So:
 //
 //	owed = matches above the floor without a row + rows in state pending

@@ -19,7 +19,7 @@ var (
 	// ErrKeyReused: the idempotency key was used for something else.
 	ErrKeyReused = errors.New("idempotency key was used for another request")
 
-	// ErrState: the delivery is in no state in which this can be done to it.
+	// ErrState: the delivery, its webhook or the job is in no state in which this can be done.
 	ErrState = errors.New("not possible in this state")
 
 	// ErrPage: the page token is none that this engine gave out.

@@ -13,6 +13,7 @@ type Engine interface {
 	Log
 	Webhooks
 	Deliveries
+	Jobs
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -63,7 +64,8 @@ type Log interface {
 	// ListTopics lists the topics of which the log holds events, by name, those of the gateway itself too.
 	ListTopics(ctx context.Context, tenant event.TenantID, p Page) (List[TopicSummary], error)
 
-	// Trim removes one small step of what retention no longer keeps: the oldest events, their deliveries and attempts, idempotency keys past the window.
+	// Trim removes one small step of what retention no longer keeps: the oldest events with their deliveries and attempts,
+	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago.
 	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled.
 	Trim(ctx context.Context, r Retention) (Trimmed, error)
 }
@@ -83,7 +85,7 @@ type Receipt struct {
 	Topic    event.Topic
 	Cursor   event.Cursor
 	Time     time.Time
-	Webhooks int // enabled webhooks that matched
+	Webhooks int // webhooks that are owed it: they matched, were enabled, and their filter did not fail
 	Replayed bool
 }
 
@@ -128,7 +130,7 @@ type EventFilter struct {
 type EventSummary struct {
 	Event *event.Event // without Payload and Matches
 	Size  int          // of the payload, in bytes
-	Owed  int          // enabled webhooks that matched
+	Owed  int          // webhooks that were owed it when it was accepted
 }
 
 // TopicSummary is a topic of which the log holds events.
@@ -144,12 +146,30 @@ type Retention struct {
 	Age   time.Duration // events older than this go; 0: no bound
 	Bytes int64         // the oldest events go while the log's storage is larger than this; 0: no bound
 	Keys  time.Duration // how long idempotency keys are remembered; 0: as long as the engine likes
+
+	// The delivery log: ended deliveries and attempts of events that are still there. A delivery that it no longer keeps is
+	// ErrNotFound; one that is pending is always kept, and one that ended after its turn had come may stay as long as its event.
+	DeliveryAge   time.Duration // those of events older than this go; 0: they stay as long as their events
+	DeliveryBytes int64         // the oldest go while the delivery log takes about more than this; 0: no bound
+
+	// Announce returns the events that tell of deliveries which a step ends as expired; they are appended in the step's
+	// transaction. It must be quick and must not call the engine. nil: nothing is announced.
+	Announce func([]Expired) []*event.Event
+}
+
+// Expired is what one step of retention ended for one webhook. Deliveries of the gateway's own events are not in it.
+type Expired struct {
+	Tenant      event.TenantID
+	Webhook     event.ID
+	Deliveries  int
+	First, Last event.ID // the oldest and the newest of their events
 }
 
 // Trimmed is what one step removed.
 type Trimmed struct {
 	Events  int
 	Expired int  // deliveries that were still owed, failed with [event.ReasonExpired]
+	Logged  int  // ended deliveries that left the delivery log before their events
 	Swept   int  // deliveries canceled behind a webhook's line
 	More    bool // there is more to do now
 }
@@ -207,17 +227,28 @@ type Deliveries interface {
 	Recorded(ctx context.Context, after event.Cursor, yield func(event.DeliveryID)) error
 
 	// Settle stores what became of deliveries, all in one transaction; see [Settlement] and [Spill]. It is idempotent:
-	// what was stored before is stored once. What concerns events that retention removed is left out without an error.
+	// what was stored before is stored once. What concerns events that retention removed, or deliveries that the delivery
+	// log no longer keeps, is left out without an error.
 	Settle(ctx context.Context, b Settlements) error
 
-	// Backlog returns the webhook's deliveries that have a row, are pending and due at now, by due time and then by
-	// cursor, and when the first of the others is due: the zero time if there is none.
-	Backlog(ctx context.Context, webhook event.ID, now time.Time, limit int) ([]event.Delivery, time.Time, error)
+	// Backlog returns the webhook's deliveries that have a row, are pending, due at now and not parked, by due time and
+	// then by cursor, at most limit of them.
+	//
+	// A pending row with an order key is parked while the webhook has another one of the same key with a lower cursor: the
+	// engine parks and releases rows in the transactions that make it so. A released row is due when it was before.
+	Backlog(ctx context.Context, webhook event.ID, now time.Time, limit int) (Backlog, error)
 
-	// Dues returns for each webhook with pending rows when the first of them is due.
+	// Dues returns for each webhook with pending rows when the first of them that is not parked is due.
 	Dues(ctx context.Context) (map[event.ID]time.Time, error)
 
-	// Delivery returns one delivery and its attempts, oldest first. A delivery that has no row yet is pending.
+	// Waiting counts the webhook's pending rows, parked ones too. It may take a while where there are very many.
+	Waiting(ctx context.Context, webhook event.ID) (Waiting, error)
+
+	// Healths returns what Settle stored of each webhook's health, but for the healthy ones.
+	Healths(ctx context.Context) ([]Health, error)
+
+	// Delivery returns one delivery and its attempts, oldest first. A delivery that has no row yet is pending;
+	// ErrNotFound for one that the delivery log no longer keeps: at or below the floor, without a row.
 	Delivery(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, []event.Attempt, error)
 
 	// ListDeliveries lists deliveries, newest event first. Of those without a row it lists only the ones of
@@ -236,8 +267,23 @@ type Settlements struct {
 	Settled []Settlement
 	Spilled []Spill
 	// Floor raises the floor if it is above the stored one. Every delivery at or below it has a row, counting those of
-	// this write.
+	// this write. It never gets above the log's head as it was before this write: what is announced with it is owed.
 	Floor event.Cursor
+	// Health replaces what is stored of these webhooks' health. What concerns a deleted webhook is left out.
+	Health []Health
+	// Announced are events of the gateway's own, appended with this write. One whose id is in the log already is left
+	// out; so are those of Settlement.
+	Announced []*event.Event
+}
+
+// Health is what has to outlive a restart of how a webhook is doing. With all but Webhook zero it is healthy, and
+// nothing is stored.
+type Health struct {
+	Webhook      event.ID
+	Failures     int       // in a row
+	FailingSince time.Time // when the first of them was made
+	Down         bool      // only probes are sent
+	Gate         time.Time // nothing is sent before: it asked for that with Retry-After
 }
 
 // Settlement is what became of a delivery, with the attempt that made it so, if one did.
@@ -256,15 +302,37 @@ type Settlement struct {
 	Step   int       // of the schedule, after this attempt
 	Due    time.Time // of the next attempt, for Pending
 
+	// OrderKey is for the row, if this gives the delivery one.
+	OrderKey uint64
+
+	// Announce, unless nil, is appended to the log in the same transaction if the delivery takes on State by this.
+	Announce *event.Event
+
 	// Disable, unless empty, disables the webhook for this reason in the same transaction, and draws its line.
 	Disable event.DisabledReason
+	// AnnounceDisabled, unless nil, is appended to the log in the same transaction if Disable disables the webhook.
+	AnnounceDisabled *event.Event
 }
 
 // Spill gives a delivery its row, pending and due at once, because it has to wait. A delivery that has a row keeps it
 // as it is: a late spill brings nothing back.
 type Spill struct {
-	ID     event.DeliveryID
-	Tenant event.TenantID
+	ID       event.DeliveryID
+	Tenant   event.TenantID
+	OrderKey uint64
+}
+
+// Backlog is a piece of what a webhook is owed.
+type Backlog struct {
+	Due    []event.Delivery
+	Next   time.Time // when the first of the others that are not parked is due; zero: there is none
+	Parked bool      // rows are parked
+}
+
+// Waiting is how much a webhook is owed, of what has a row.
+type Waiting struct {
+	Deliveries int64
+	Oldest     time.Time // when the oldest of their events was accepted; zero if there are none
 }
 
 // DeliveryFilter narrows a list of deliveries. Zero fields do not narrow.
@@ -276,3 +344,65 @@ type DeliveryFilter struct {
 	Outcome      event.Outcome // of the last attempt
 	Since, Until time.Time     // of the event's acceptance; Since inclusive, Until exclusive
 }
+
+// Jobs is the work that goes on by itself, in steps, until it is done.
+type Jobs interface {
+	// CreateJob stores a replay, with Through, Total, State and times set by the engine, and returns it. If the webhook
+	// has a running job with the same filter, that one is returned and nothing is stored. ErrNotFound if there is no such
+	// webhook, ErrState if it is disabled.
+	CreateJob(ctx context.Context, j Job) (Job, error)
+
+	// CountReplay returns how many deliveries a replay would make pending.
+	CountReplay(ctx context.Context, tenant event.TenantID, webhook event.ID, f ReplayFilter) (int64, error)
+
+	Job(ctx context.Context, tenant event.TenantID, id event.ID) (Job, error)
+
+	// ListJobs lists the tenant's jobs, newest first.
+	ListJobs(ctx context.Context, tenant event.TenantID, p Page) (List[Job], error)
+
+	// RunningJobs returns the jobs of all tenants that are not at their end.
+	RunningJobs(ctx context.Context) ([]Job, error)
+
+	// StepJob goes on with a job: it makes at most limit deliveries pending, in log order and all in one transaction with
+	// the job's progress, and returns both. What it makes pending is due at once, with a full schedule before it, and marked
+	// as a replay. It goes no further than the floor, above which deliveries may have no row yet: where it can do nothing it
+	// returns the job as it is. A job whose webhook is disabled or deleted is canceled by it.
+	StepJob(ctx context.Context, id event.ID, limit int) (Job, []event.DeliveryID, error)
+
+	// CancelJob ends a running job; ErrState if it is at its end.
+	CancelJob(ctx context.Context, tenant event.TenantID, id event.ID) (Job, error)
+}
+
+// Job is a replay of what a webhook was owed.
+type Job struct {
+	ID        event.ID
+	Tenant    event.TenantID
+	Webhook   event.ID
+	Filter    ReplayFilter
+	PerSecond int // how many deliveries are made pending in a second at most
+
+	State     JobState
+	Through   event.Cursor // what was accepted later is not looked at
+	At        event.Cursor // how far it has come
+	Total     int64        // deliveries that passed the filter when the job was made, or done, if those are more
+	Done      int64        // deliveries made pending
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// ReplayFilter says which of a webhook's deliveries a replay makes pending again. Zero fields but States do not narrow.
+type ReplayFilter struct {
+	Since, Until time.Time // of the event's acceptance; Since inclusive, Until exclusive
+	Patterns     []event.Pattern
+	States       []event.State // at least one; Pending is none of them
+}
+
+// JobState is where a job stands.
+type JobState string
+
+// The states of a job. All but JobRunning are ends.
+const (
+	JobRunning  JobState = "running"
+	JobDone     JobState = "done"
+	JobCanceled JobState = "canceled" // by hand, or because its webhook was disabled or deleted
+)

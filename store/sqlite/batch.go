@@ -11,6 +11,8 @@ type state struct {
 	trimmed  event.Cursor
 	floor    event.Cursor
 	keys     int                // idempotency keys stored
+	logBytes int64              // the size of the delivery log; see deliveryBytes
+	logAt    deliveryPlace      // how far the delivery log's retention has come
 	topics   map[topicKey]int64 // numbers of some topics; see maxTopicsKnown
 }
 
@@ -106,11 +108,12 @@ func (b *batch) flush() error {
 		}
 	}
 	old := &b.e.state
-	if b.next == old.next && b.lastTime == old.lastTime && b.trimmed == old.trimmed && b.floor == old.floor {
+	if b.next == old.next && b.lastTime == old.lastTime && b.trimmed == old.trimmed && b.floor == old.floor &&
+		b.logBytes == old.logBytes && b.logAt == old.logAt {
 		return nil
 	}
-	return b.c.run(`UPDATE meta SET next_cursor = ?, last_time = ?, trimmed = ?, floor = ?`,
-		b.next, b.lastTime, b.trimmed, b.floor)
+	return b.c.run(`UPDATE meta SET next_cursor = ?, last_time = ?, trimmed = ?, floor = ?, log_bytes = ?, log_cursor = ?,
+		log_webhook = ?`, b.next, b.lastTime, b.trimmed, b.floor, b.logBytes, b.logAt.cursor, b.logAt.num)
 }
 
 // publish makes the committed batch true in memory and tells those who wait for it.
@@ -128,6 +131,7 @@ func (b *batch) publish() {
 	}
 	trimmed := b.trimmed != e.state.trimmed
 	e.state = b.state
+	e.logBytes.Store(b.logBytes)
 	e.publishBounds()
 	if trimmed {
 		e.ring.forget(b.trimmed)

@@ -26,3 +26,5 @@ func open(tb testing.TB, dir string, now func() time.Time) store.Engine {
 func TestConformance(t *testing.T) { storetest.Run(t, open) }
 
 func TestModel(t *testing.T) { storetest.RunModel(t, open) }
+
+func TestOrder(t *testing.T) { storetest.RunOrder(t, open) }

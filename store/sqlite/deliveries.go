@@ -61,7 +61,7 @@ const (
 		d.attempts, d.step,
 		iif(d.state = 0 AND d.line < w.line, 0, d.due),
 		iif(d.state = 0 AND d.line < w.line, w.canceled_at, d.ended),
-		d.last_status, d.last_outcome`
+		d.last_status, d.last_outcome, d.order_key, d.replay`
 	deliveryTables = ` FROM delivery d CROSS JOIN webhook w ON w.num = d.webhook `
 )
 
@@ -78,6 +78,8 @@ func scanDelivery(s *sqlite3.Stmt) event.Delivery {
 		EndedAt:     columnTime(s, 9),
 		LastStatus:  s.ColumnInt(10),
 		LastOutcome: event.Outcome(s.ColumnInt(11)),
+		OrderKey:    uint64(s.ColumnInt64(12)),
+		Replay:      s.ColumnInt64(13) != 0,
 	}
 }
 
@@ -90,73 +92,21 @@ func completeDelivery(c *conn, d *event.Delivery) error {
 	return err
 }
 
-const backlogSQL = `SELECT ` + deliveryColumns + deliveryTables + `WHERE d.webhook = ? AND d.line = ? AND d.state = 0
-	ORDER BY d.due, d.cursor LIMIT ?`
-
-// Backlog implements [store.Deliveries].
-func (e *Engine) Backlog(ctx context.Context, webhook event.ID, now time.Time, limit int) (due []event.Delivery, next time.Time, err error) {
-	err = e.read(ctx, func(c *conn) error {
-		var num, line int64
-		found, err := c.first(`SELECT num, line FROM webhook WHERE id = ? AND deleted = 0`, []any{webhook},
-			func(s *sqlite3.Stmt) { num, line = s.ColumnInt64(0), s.ColumnInt64(1) })
-		if err != nil || !found {
-			return err
-		}
-		err = c.each(backlogSQL, []any{num, line, limit + 1},
-			func(s *sqlite3.Stmt) (bool, error) {
-				d := scanDelivery(s)
-				if d.Due.After(now) || len(due) == limit {
-					next = d.Due
-					return false, nil
-				}
-				due = append(due, d)
-				return true, nil
-			})
-		if err != nil {
-			return err
-		}
-		for i := range due {
-			if err := completeDelivery(c, &due[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return due, next, reading("the backlog", err)
-}
-
-const duesSQL = `SELECT w.id, (SELECT d.due FROM delivery d WHERE d.webhook = w.num AND d.line = w.line AND d.state = 0
-	ORDER BY d.due LIMIT 1) AS due FROM webhook w WHERE w.deleted = 0 AND due IS NOT NULL`
-
-// Dues implements [store.Deliveries].
-func (e *Engine) Dues(ctx context.Context) (dues map[event.ID]time.Time, err error) {
-	dues = make(map[event.ID]time.Time)
-	err = e.read(ctx, func(c *conn) error {
-		return c.each(duesSQL, nil, func(s *sqlite3.Stmt) (bool, error) {
-			dues[columnID(s, 0)] = columnTime(s, 1)
-			return true, nil
-		})
-	})
-	if err != nil {
-		return nil, reading("the backlogs", err)
-	}
-	return dues, nil
-}
-
 // matchedEvent is what a delivery without a row is made from.
 type matchedEvent struct {
-	cursor  event.Cursor
-	id      event.ID
-	topic   event.Topic
-	time    time.Time
-	matches []event.Match
+	cursor       event.Cursor
+	id           event.ID
+	topic        event.Topic
+	time         time.Time
+	partitionKey string
+	matches      []event.Match
 }
 
 func readMatched(c *conn, tenant event.TenantID, where string, key any) (m matchedEvent, found bool, err error) {
-	found, err = c.first(`SELECT e.cursor, e.id, t.name, e.time, e.matches`+eventTables+where, []any{key, tenant},
+	found, err = c.first(`SELECT e.cursor, e.id, t.name, e.time, e.partition_key, e.matches`+eventTables+where, []any{key, tenant},
 		func(s *sqlite3.Stmt) {
 			m = matchedEvent{columnCursor(s, 0), columnID(s, 1), event.Topic(s.ColumnText(2)), columnTime(s, 3),
-				decodeMatches(s.ColumnRawBlob(4))}
+				s.ColumnText(4), decodeMatches(s.ColumnRawBlob(5))}
 		})
 	return m, found, err
 }
@@ -166,7 +116,8 @@ const (
 	matchedID = `WHERE e.id = ? AND e.tenant = ?`
 )
 
-// delivery returns the delivery that a match is, with the number of its webhook.
+// delivery returns the delivery that a match is, with the number of its webhook; ErrNotFound if the delivery log keeps it
+// no longer.
 func (m *matchedEvent) delivery(c *conn, tenant event.TenantID, match event.Match) (d event.Delivery, num int64, err error) {
 	found, err := c.first(`SELECT `+deliveryColumns+deliveryTables+`WHERE w.id = ? AND d.cursor = ?`,
 		[]any{match.Webhook, m.cursor}, func(s *sqlite3.Stmt) { d, num = scanDelivery(s), s.ColumnInt64(1) })
@@ -185,20 +136,30 @@ func (m *matchedEvent) delivery(c *conn, tenant event.TenantID, match event.Matc
 
 // unrecorded finds out the state of a delivery without a row.
 func (m *matchedEvent) unrecorded(c *conn, d *event.Delivery, match event.Match) error {
+	floor, err := c.number(`SELECT floor FROM meta`)
+	if err != nil {
+		return err
+	}
+	if m.cursor <= event.Cursor(floor) {
+		return store.ErrNotFound
+	}
 	var enabled, deleted bool
 	var through event.Cursor
 	var reason event.Reason
 	var at time.Time
-	found, err := c.first(`SELECT enabled, deleted, canceled_through, canceled_reason, canceled_at FROM webhook WHERE id = ?`,
+	found, err := c.first(`SELECT enabled, deleted, canceled_through, canceled_reason, canceled_at, config ->> '$.order'
+		FROM webhook WHERE id = ?`,
 		[]any{match.Webhook}, func(s *sqlite3.Stmt) {
 			enabled, deleted = s.ColumnInt64(0) != 0, s.ColumnInt64(1) != 0
 			through, reason, at = columnCursor(s, 2), event.Reason(s.ColumnText(3)), columnTime(s, 4)
+			d.OrderKey = event.Order(s.ColumnText(5)).OrderKey(m.partitionKey) // as its row would have it
 		})
+	never := neverOwed(match)
 	switch {
 	case err != nil:
 		return err
-	case match.Disabled:
-		d.State, d.Reason, d.EndedAt = event.Canceled, event.ReasonDisabled, m.time
+	case never != "":
+		d.State, d.Reason, d.EndedAt = event.Canceled, never, m.time
 	case !found:
 		d.State, d.Reason, d.EndedAt = event.Canceled, event.ReasonDeleted, m.time
 	case deleted || !enabled || m.cursor <= through:

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -76,6 +77,9 @@ func listOfEvent(c *conn, tenant event.TenantID, f store.DeliveryFilter, p store
 			continue
 		}
 		d, _, err := m.delivery(c, tenant, m.matches[i])
+		if errors.Is(err, store.ErrNotFound) {
+			continue // the delivery log keeps it no longer
+		}
 		if err != nil {
 			return err
 		}

@@ -355,6 +355,9 @@ func TestMetrics(t *testing.T) {
 				t.Errorf("%s is %v", name, got[name])
 			}
 		}
+		if size, ok := got["carillon_store_delivery_log_bytes"]; !ok || size != 0 { // nothing was delivered
+			t.Errorf("carillon_store_delivery_log_bytes is %v", size)
+		}
 		stop()
 		if err := e.Close(); err != nil {
 			t.Fatal(err)

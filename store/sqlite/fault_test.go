@@ -2,12 +2,14 @@ package sqlite_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -51,6 +53,8 @@ type write struct {
 
 	settled *store.Settlement // a settlement
 
+	stepped int // a step of the replay, and how many deliveries it made pending
+
 	version int64 // of the webhook that the script changes: a change to it
 
 	trimmed []event.ID // a trim of these events
@@ -59,6 +63,7 @@ type write struct {
 // script is a scripted run and its ledger.
 type script struct {
 	tb    testing.TB
+	play  func(*script, context.Context, *sqlite.Engine)
 	clock time.Time
 
 	mu     sync.Mutex
@@ -66,9 +71,20 @@ type script struct {
 	told   int // writes of which the outcome is known
 
 	owed, changing event.ID // webhooks
+
+	replayed event.ID           // a webhook
+	replays  []event.DeliveryID // what the replay can make pending
+	job      event.ID           // the replay; zero: it was not made yet
 }
 
-const scriptTopic = event.Topic("script.topic")
+const (
+	scriptTopic   = event.Topic("script.topic")
+	replayedTopic = event.Topic("script.replayed")
+	toldTopic     = event.Topic("_script.told")
+)
+
+// replayStep is how many deliveries one step of the replay makes pending.
+const replayStep = 2
 
 func (s *script) now() time.Time {
 	s.mu.Lock()
@@ -111,8 +127,101 @@ func (s *script) append(ctx context.Context, e *sqlite.Engine, n, size int) *wri
 	return w
 }
 
-// run plays the script: appends, alone and many at once, settlements, changes of a webhook, trims; the engine's
-// checkpoints come between them.
+// prepare makes a job that replays what a webhook was owed, and reports whether it could.
+func (s *script) prepare(ctx context.Context, e *sqlite.Engine) bool {
+	w := &event.Webhook{ID: event.NewID(), Tenant: event.DefaultTenant, URL: "https://example.com/", Topics: []event.Pattern{"**"}, Enabled: true}
+	if e.CreateWebhook(ctx, w) != nil {
+		return false
+	}
+	drafts := make([]store.Draft, 6)
+	for i := range drafts {
+		drafts[i] = store.Draft{Event: &event.Event{ID: event.NewID(), Tenant: event.DefaultTenant, Topic: replayedTopic,
+			Matches: []event.Match{{Webhook: w.ID}}}}
+	}
+	receipts, err := e.Append(ctx, drafts)
+	if err != nil {
+		return false
+	}
+	var settled store.Settlements
+	var ids []event.DeliveryID
+	for _, r := range receipts {
+		id := event.DeliveryID{Event: r.Cursor, Webhook: w.ID}
+		ids = append(ids, id)
+		// Their answers spread them over many pages, and one order key has a step park and release.
+		settled.Settled = append(settled.Settled, store.Settlement{ID: id, Tenant: event.DefaultTenant, State: event.Failed, OrderKey: 7,
+			Attempt: &event.Attempt{Number: 1, At: s.now(), Status: 500, Outcome: event.ErrStatus5xx, Answer: bytes.Repeat([]byte("x"), 900)}})
+		settled.Floor = r.Cursor
+	}
+	if e.Settle(ctx, settled) != nil {
+		return false
+	}
+	job, err := e.CreateJob(ctx, store.Job{ID: event.NewID(), Tenant: event.DefaultTenant, Webhook: w.ID,
+		Filter: store.ReplayFilter{States: []event.State{event.Failed}}})
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replayed, s.replays, s.job = w.ID, ids, job.ID
+	return true
+}
+
+// replay goes on with the job.
+func (s *script) replay(ctx context.Context, e *sqlite.Engine) {
+	w := &write{stepped: replayStep}
+	_ = s.do(w, func() error {
+		_, made, err := e.StepJob(ctx, s.job, replayStep)
+		if err == nil {
+			s.mu.Lock()
+			w.stepped = len(made)
+			s.mu.Unlock()
+		}
+		return err
+	})
+}
+
+// runLedger plays a script about deliveries: settlements with announcements, which park and release rows, and the steps
+// of a replay.
+func (s *script) runLedger(ctx context.Context, e *sqlite.Engine) {
+	owed := &event.Webhook{ID: event.NewID(), Tenant: event.DefaultTenant, URL: "https://example.com/", Topics: []event.Pattern{"**"}, Enabled: true}
+	if e.CreateWebhook(ctx, owed) != nil || !s.prepare(ctx, e) {
+		return // without these there is nothing to keep
+	}
+	s.mu.Lock()
+	s.owed = owed.ID
+	s.mu.Unlock()
+	for range 2 {
+		for i := range 3 {
+			w := s.append(ctx, e, 1, 200)
+			if w.outcome != stored {
+				continue
+			}
+			settled := s.settlement(w.receipts[0], i%2 == 1)
+			settled.OrderKey = 7
+			settled.Announce = &event.Event{ID: event.NewID(), Tenant: event.DefaultTenant, Topic: toldTopic,
+				Payload: bytes.Repeat([]byte("told "), 1000)}
+			_ = s.do(&write{settled: settled}, func() error {
+				return e.Settle(ctx, store.Settlements{Settled: []store.Settlement{*settled}})
+			})
+		}
+		s.replay(ctx, e)
+		s.replay(ctx, e)
+	}
+}
+
+// settlement is the first attempt of what an event owes, which succeeds or is to be retried.
+func (s *script) settlement(r store.Receipt, retried bool) *store.Settlement {
+	settled := &store.Settlement{ID: event.DeliveryID{Event: r.Cursor, Webhook: s.owed}, Tenant: event.DefaultTenant, State: event.Delivered,
+		Attempt: &event.Attempt{Number: 1, At: s.now(), Status: 200, Outcome: event.Success}}
+	if retried {
+		settled.State, settled.Due = event.Pending, s.now()
+		settled.Attempt.Status, settled.Attempt.Outcome = 500, event.ErrStatus5xx
+	}
+	return settled
+}
+
+// run plays a script about the log: appends, alone and many at once, settlements, changes of a webhook, trims; the
+// engine's checkpoints come between them.
 func (s *script) run(ctx context.Context, e *sqlite.Engine) {
 	owed := &event.Webhook{ID: event.NewID(), Tenant: event.DefaultTenant, URL: "https://example.com/", Topics: []event.Pattern{"**"}, Enabled: true}
 	changing := &event.Webhook{ID: event.NewID(), Tenant: event.DefaultTenant, URL: "https://example.com/", Topics: []event.Pattern{"**"}, Enabled: true}
@@ -139,13 +248,7 @@ func (s *script) run(ctx context.Context, e *sqlite.Engine) {
 			if w.outcome != stored {
 				continue
 			}
-			id := event.DeliveryID{Event: w.receipts[0].Cursor, Webhook: s.owed}
-			settled := &store.Settlement{ID: id, Tenant: event.DefaultTenant, State: event.Delivered,
-				Attempt: &event.Attempt{Number: 1, At: s.now(), Status: 200, Outcome: event.Success}}
-			if i%2 == 1 {
-				settled.State, settled.Due = event.Pending, s.now()
-				settled.Attempt.Status, settled.Attempt.Outcome = 500, event.ErrStatus5xx
-			}
+			settled := s.settlement(w.receipts[0], i%2 == 1)
 			_ = s.do(&write{settled: settled}, func() error {
 				return e.Settle(ctx, store.Settlements{Settled: []store.Settlement{*settled}})
 			})
@@ -255,6 +358,8 @@ func (s *script) verify(t testing.TB, dir, label string, writes []write) {
 		}
 	}
 	s.verifyLedger(ctx, e, fail, writes, present)
+	s.verifyReplay(ctx, e, fail, writes)
+	s.verifyOrder(ctx, e, fail)
 
 	var topics int64
 	list, err := e.ListTopics(ctx, event.DefaultTenant, store.Page{Limit: 10})
@@ -262,7 +367,9 @@ func (s *script) verify(t testing.TB, dir, label string, writes []write) {
 		fail("ListTopics: %v", err)
 	}
 	for _, topic := range list.Data {
-		topics += topic.Events
+		if topic.Topic == scriptTopic {
+			topics += topic.Events
+		}
 	}
 	if topics != int64(len(present)) {
 		fail("topics count %d events, there are %d", topics, len(present))
@@ -346,6 +453,95 @@ func (s *script) verifyLedger(ctx context.Context, e *sqlite.Engine, fail func(s
 		case !ok && !before, ok && w.outcome == refused && !before, ok && w.outcome == stored && !after, !before && !after:
 			fail("the delivery of %s is %+v with %d attempts; settlement: %+v", ev.Cursor, d, len(attempts), w.settled)
 		}
+		if !ok || w.settled.Announce == nil {
+			continue
+		}
+		// What was announced came later than the event, and so is there if its settlement is.
+		_, err = e.Event(ctx, event.DefaultTenant, w.settled.Announce.ID)
+		if told := err == nil; told != (len(attempts) == 1) {
+			fail("the delivery of %s has %d attempts; that it was announced is %t", ev.Cursor, len(attempts), told)
+		}
+	}
+}
+
+// verifyReplay holds the job to the ledger and to what it made pending: a step is whole or was not made.
+func (s *script) verifyReplay(ctx context.Context, e *sqlite.Engine, fail func(string, ...any), writes []write) {
+	least, most, steps := 0, 0, 0
+	for _, w := range writes {
+		switch {
+		case w.stepped == 0:
+			continue
+		case w.outcome == stored:
+			least += w.stepped
+			most += w.stepped
+		case w.outcome == unknown:
+			most += w.stepped
+		}
+		steps++
+	}
+	if steps == 0 {
+		return
+	}
+	job, err := e.Job(ctx, event.DefaultTenant, s.job)
+	if err != nil {
+		fail("the job: %v", err)
+		return
+	}
+	if job.Done < int64(least) || job.Done > int64(most) {
+		fail("the job made %d pending, want %d to %d", job.Done, least, most)
+	}
+	replayed, there := 0, 0
+	for _, id := range s.replays {
+		d, _, err := e.Delivery(ctx, event.DefaultTenant, id)
+		if err != nil {
+			continue // trimmed
+		}
+		there++
+		if d.Replay && d.State == event.Pending {
+			replayed++
+		}
+		if d.Replay != (id.Event <= job.At) {
+			fail("the job has come to %s, and %s is %+v", job.At, id, d)
+		}
+	}
+	if there == len(s.replays) && int64(replayed) != job.Done {
+		fail("the job made %d pending, and there are %d", job.Done, replayed)
+	}
+}
+
+// verifyOrder holds what the backlog shows to what is pending: of each order key the oldest.
+func (s *script) verifyOrder(ctx context.Context, e *sqlite.Engine, fail func(string, ...any)) {
+	pending := event.Pending
+	for _, id := range []event.ID{s.owed, s.replayed} {
+		if id.IsZero() {
+			continue // not made by then
+		}
+		rows, err := e.ListDeliveries(ctx, event.DefaultTenant, store.DeliveryFilter{Webhook: id, State: &pending}, store.Page{Limit: 500})
+		if err != nil {
+			fail("listing what is pending: %v", err)
+			return
+		}
+		b, err := e.Backlog(ctx, id, s.now().Add(time.Hour), 500)
+		if err != nil {
+			fail("the backlog: %v", err)
+			return
+		}
+		var want []event.DeliveryID
+		heads := make(map[uint64]bool)
+		for _, d := range slices.Backward(rows.Data) {
+			if d.OrderKey == 0 || !heads[d.OrderKey] {
+				want = append(want, d.ID)
+			}
+			heads[d.OrderKey] = true
+		}
+		var got []event.DeliveryID
+		for _, d := range b.Due {
+			got = append(got, d.ID)
+		}
+		slices.SortFunc(got, func(a, b event.DeliveryID) int { return cmp.Compare(a.Event, b.Event) })
+		if !slices.Equal(got, want) || b.Parked != (len(rows.Data) > len(want)) {
+			fail("of %d rows it is the turn of %v (others parked: %t), want %v", len(rows.Data), got, b.Parked, want)
+		}
 	}
 }
 
@@ -386,7 +582,7 @@ func play(t *testing.T, s *script, dir string, faults *faultVFS) (runErr error, 
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	s.run(t.Context(), e)
+	s.play(s, t.Context(), e)
 	ready = e.Ready()
 	cancel()
 	runErr = <-ended
@@ -396,8 +592,18 @@ func play(t *testing.T, s *script, dir string, faults *faultVFS) (runErr error, 
 	return runErr, ready, true
 }
 
-func newScript(t *testing.T) *script {
-	return &script{tb: t, clock: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
+// scripts are what is played with faults, and how many writes and syncs each comes to at least.
+var scripts = []struct {
+	name  string
+	play  func(*script, context.Context, *sqlite.Engine)
+	least int
+}{
+	{"log", (*script).run, 300},
+	{"ledger", (*script).runLedger, 150},
+}
+
+func newScript(t *testing.T, play func(*script, context.Context, *sqlite.Engine)) *script {
+	return &script{tb: t, play: play, clock: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
 }
 
 func (s *script) ledger() []write {
@@ -415,47 +621,51 @@ func (s *script) ledger() []write {
 func TestFaults(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
 		name := map[syscall.Errno]string{syscall.EIO: "EIO", syscall.ENOSPC: "ENOSPC"}[errno]
-		t.Run(name, func(t *testing.T) {
-			step := 1
-			switch {
-			case raceDetector:
-				step = 67
-			case testing.Short():
-				step = 17
-			}
-			outcomes := make(map[outcome]int)
-			k := 1
-			for ; !t.Failed(); k += step {
-				faults := registerFaults(t)
-				faults.failAt, faults.errno = k, errno
-				s := newScript(t)
-				dir := t.TempDir()
-				runErr, ready, opened := play(t, s, dir, faults)
-				if !faults.hit {
-					break // the run has fewer writes
-				}
-				label := fmt.Sprintf("%s at %d", name, k)
-				for _, w := range s.writes {
-					outcomes[w.outcome]++
-				}
-				// Of what fails while it opens, SQLite can do without some.
-				if opened && k > faults.opening && (errno == syscall.EIO || faults.hitSync) && runErr == nil {
-					t.Errorf("%s: the engine goes on", label)
-				}
-				if opened && errno == syscall.ENOSPC && !faults.hitSync && (runErr != nil || ready != nil || !worksAgain(s.writes)) {
-					t.Errorf("%s: the engine did not recover: %v, %v", label, runErr, ready)
-				}
-				s.verify(t, dir, label, s.ledger())
-				_ = os.RemoveAll(dir)
-			}
-			if k < 300 {
-				t.Errorf("the script has only %d writes", k)
-			}
-			t.Logf("%d writes and syncs; outcomes: %d stored, %d refused, %d unknown", k-1, outcomes[stored], outcomes[refused], outcomes[unknown])
-			if outcomes[refused] == 0 || errno == syscall.EIO && outcomes[unknown] == 0 {
-				t.Error("the faults never reached a writer")
-			}
-		})
+		for _, script := range scripts {
+			t.Run(name+"/"+script.name, func(t *testing.T) { failEach(t, errno, name, script.play, script.least) })
+		}
+	}
+}
+
+func failEach(t *testing.T, errno syscall.Errno, name string, steps func(*script, context.Context, *sqlite.Engine), least int) {
+	step := 1
+	switch {
+	case raceDetector:
+		step = 67
+	case testing.Short():
+		step = 17
+	}
+	outcomes := make(map[outcome]int)
+	k := 1
+	for ; !t.Failed(); k += step {
+		faults := registerFaults(t)
+		faults.failAt, faults.errno = k, errno
+		s := newScript(t, steps)
+		dir := t.TempDir()
+		runErr, ready, opened := play(t, s, dir, faults)
+		if !faults.hit {
+			break // the run has fewer writes
+		}
+		label := fmt.Sprintf("%s at %d", name, k)
+		for _, w := range s.writes {
+			outcomes[w.outcome]++
+		}
+		// Of what fails while it opens, SQLite can do without some.
+		if opened && k > faults.opening && (errno == syscall.EIO || faults.hitSync) && runErr == nil {
+			t.Errorf("%s: the engine goes on", label)
+		}
+		if opened && errno == syscall.ENOSPC && !faults.hitSync && (runErr != nil || ready != nil || !worksAgain(s.writes)) {
+			t.Errorf("%s: the engine did not recover: %v, %v", label, runErr, ready)
+		}
+		s.verify(t, dir, label, s.ledger())
+		_ = os.RemoveAll(dir)
+	}
+	if k < least {
+		t.Errorf("the script has only %d writes", k)
+	}
+	t.Logf("%d writes and syncs; outcomes: %d stored, %d refused, %d unknown", k-1, outcomes[stored], outcomes[refused], outcomes[unknown])
+	if played := k / step; played > 50 && (outcomes[refused] == 0 || errno == syscall.EIO && outcomes[unknown] == 0) {
+		t.Error("the faults never reached a writer")
 	}
 }
 
@@ -475,8 +685,14 @@ func worksAgain(writes []*write) bool {
 // TestPowerCut cuts the power at every sync of a scripted run. What was accepted before is found when the data is opened
 // again, whichever of the unsynced writes got to the disk.
 func TestPowerCut(t *testing.T) {
+	for _, script := range scripts {
+		t.Run(script.name, func(t *testing.T) { cutAtEach(t, script.play) })
+	}
+}
+
+func cutAtEach(t *testing.T, steps func(*script, context.Context, *sqlite.Engine)) {
 	faults := registerFaults(t)
-	s := newScript(t)
+	s := newScript(t, steps)
 	type image struct {
 		dir, label string
 		writes     []write
@@ -502,7 +718,7 @@ func TestPowerCut(t *testing.T) {
 	if runErr, ready, opened := play(t, s, t.TempDir(), faults); runErr != nil || ready != nil || !opened {
 		t.Fatalf("without a fault: %v, %v, %v", runErr, ready, opened)
 	}
-	if syncs < 50 {
+	if syncs < 25 {
 		t.Errorf("the script has only %d syncs", syncs)
 	}
 	for _, i := range images {

@@ -1,12 +1,10 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -43,17 +41,6 @@ type hooks struct {
 	telling sync.Mutex
 }
 
-// webhookConfig is the part of a webhook's settings that is never searched for.
-type webhookConfig struct {
-	URL         string            `json:"url"`
-	Topics      []event.Pattern   `json:"topics"`
-	Retry       []time.Duration   `json:"retry"` // nanoseconds
-	Timeout     time.Duration     `json:"timeout"`
-	MaxInFlight int               `json:"max_in_flight"`
-	Description string            `json:"description,omitempty"`
-	Metadata    map[string]string `json:"metadata,omitempty"`
-}
-
 // load reads every webhook.
 func (h *hooks) load(c *conn) error {
 	h.byID = make(map[event.ID]*hook)
@@ -62,10 +49,6 @@ func (h *hooks) load(c *conn) error {
 	return c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
 		canceled_reason, canceled_at, created, updated, secret, config FROM webhook ORDER BY num`, nil,
 		func(s *sqlite3.Stmt) (bool, error) {
-			var config webhookConfig
-			if err := json.Unmarshal(s.ColumnRawBlob(14), &config); err != nil {
-				return false, fmt.Errorf("reading webhook %s: %w", columnID(s, 1), err)
-			}
 			k := &hook{
 				num: s.ColumnInt64(0),
 				webhook: &event.Webhook{
@@ -79,17 +62,13 @@ func (h *hooks) load(c *conn) error {
 					CreatedAt:       columnTime(s, 11),
 					UpdatedAt:       columnTime(s, 12),
 					Secret:          event.Secret(s.ColumnText(13)),
-					URL:             config.URL,
-					Topics:          config.Topics,
-					Retry:           config.Retry,
-					Timeout:         config.Timeout,
-					MaxInFlight:     config.MaxInFlight,
-					Description:     config.Description,
-					Metadata:        config.Metadata,
 				},
 				deleted:    s.ColumnInt64(6) != 0,
 				line:       s.ColumnInt64(7),
 				canceledAt: s.ColumnInt64(10),
+			}
+			if err := decodeConfig(s.ColumnRawBlob(14), k.webhook); err != nil {
+				return false, fmt.Errorf("reading webhook %s: %w", k.webhook.ID, err)
 			}
 			h.byID[k.webhook.ID] = k
 			if !k.deleted {
@@ -197,10 +176,7 @@ func (b *batch) hook(id event.ID) *hook {
 // saveHook writes a webhook's row and makes it the batch's.
 func (b *batch) saveHook(k *hook) error {
 	w := k.webhook
-	config, err := json.Marshal(webhookConfig{
-		URL: w.URL, Topics: w.Topics, Retry: w.Retry, Timeout: w.Timeout,
-		MaxInFlight: w.MaxInFlight, Description: w.Description, Metadata: w.Metadata,
-	})
+	config, err := encodeConfig(w)
 	if err != nil {
 		return err
 	}
@@ -236,10 +212,10 @@ func (b *batch) drawLine(k *hook, reason event.Reason) {
 	k.webhook.CanceledReason = reason
 }
 
-// disable saves the webhook as disabled, if it is not yet.
-func (b *batch) disable(k *hook, reason event.DisabledReason) error {
+// disable saves the webhook as disabled, and reports whether it was not yet.
+func (b *batch) disable(k *hook, reason event.DisabledReason) (done bool, err error) {
 	if k.deleted || !k.webhook.Enabled {
-		return nil
+		return false, nil
 	}
 	changed := *k
 	changed.webhook = cloneWebhook(k.webhook)
@@ -247,19 +223,11 @@ func (b *batch) disable(k *hook, reason event.DisabledReason) error {
 	changed.webhook.DisabledReason = reason
 	b.touch(&changed)
 	b.drawLine(&changed, event.ReasonDisabled)
-	return b.saveHook(&changed)
+	return true, b.saveHook(&changed)
 }
 
 // touch counts a change of the webhook.
 func (b *batch) touch(k *hook) {
 	k.webhook.Version++
 	k.webhook.UpdatedAt = toTime(b.now)
-}
-
-func cloneWebhook(w *event.Webhook) *event.Webhook {
-	c := *w
-	c.Topics = slices.Clone(w.Topics)
-	c.Retry = slices.Clone(w.Retry)
-	c.Metadata = maps.Clone(w.Metadata)
-	return &c
 }

@@ -213,14 +213,18 @@ func (e *Engine) CursorBefore(ctx context.Context, t time.Time) (cursor event.Cu
 	return cursor, reading("the log", err)
 }
 
-// cursorBefore halves the log until it has found the first event that is not older: times never fall as cursors grow, so
-// they need no index.
+// cursorBefore is cursorBeforeIn of the log as the connection sees it.
 func cursorBefore(c *conn, t time.Time) (event.Cursor, error) {
 	trimmed, head, err := ends(c)
 	if err != nil {
 		return 0, err
 	}
-	want := t.UnixMilli()
+	return cursorBeforeIn(c, t.UnixMilli(), trimmed, head)
+}
+
+// cursorBeforeIn halves the log until it has found the first event that is not older than want, in milliseconds: times
+// never fall as cursors grow, so they need no index.
+func cursorBeforeIn(c *conn, want int64, trimmed, head event.Cursor) (event.Cursor, error) {
 	low, high := trimmed, head // what is at or below low is older; what is above high is not
 	for low < high {
 		middle := low + (high-low)/2

@@ -12,18 +12,36 @@ import (
 // matchBytes is the size of one match in an event's row: the webhook's id and a byte of flags.
 const matchBytes = 17
 
-const matchDisabled = 1
+// The flags of a match.
+const (
+	matchDisabled    = 1
+	matchFilterError = 2
+)
 
 func encodeMatches(matches []event.Match) []byte {
 	blob := make([]byte, 0, len(matches)*matchBytes)
 	for _, m := range matches {
 		flags := byte(0)
 		if m.Disabled {
-			flags = matchDisabled
+			flags |= matchDisabled
+		}
+		if m.FilterError {
+			flags |= matchFilterError
 		}
 		blob = append(append(blob, m.Webhook[:]...), flags)
 	}
 	return blob
+}
+
+// neverOwed says why a delivery was canceled from the start; empty for one that was owed.
+func neverOwed(m event.Match) event.Reason {
+	switch {
+	case m.Disabled:
+		return event.ReasonDisabled
+	case m.FilterError:
+		return event.ReasonFilterError
+	}
+	return ""
 }
 
 func decodeMatches(blob []byte) []event.Match {
@@ -33,8 +51,9 @@ func decodeMatches(blob []byte) []event.Match {
 	matches := make([]event.Match, 0, len(blob)/matchBytes)
 	for ; len(blob) >= matchBytes; blob = blob[matchBytes:] {
 		matches = append(matches, event.Match{
-			Webhook:  event.ID(blob[:16]),
-			Disabled: blob[16]&matchDisabled != 0,
+			Webhook:     event.ID(blob[:16]),
+			Disabled:    blob[16]&matchDisabled != 0,
+			FilterError: blob[16]&matchFilterError != 0,
 		})
 	}
 	return matches

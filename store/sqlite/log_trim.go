@@ -49,6 +49,12 @@ func (b *batch) trim(r store.Retention, done *store.Trimmed) error {
 	if err := b.sweep(done); err != nil {
 		return err
 	}
+	if err := b.trimDeliveries(r, done); err != nil {
+		return err
+	}
+	if err := b.forgetJobs(done); err != nil {
+		return err
+	}
 	if err := b.forgetTombstones(); err != nil {
 		return err
 	}
@@ -87,9 +93,10 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 	}
 
 	removed := make(map[int64]int64) // by topic
+	gone := expiry{b: b, announce: r.Announce != nil}
 	through := event.Cursor(0)
 	matches, bytes := 0, int64(0)
-	err = b.c.each(`SELECT cursor, tenant, topic, time, size, matches FROM event ORDER BY cursor LIMIT ?`,
+	err = b.c.each(`SELECT cursor, tenant, topic, time, size, matches, id FROM event ORDER BY cursor LIMIT ?`,
 		[]any{trimEvents + 1}, func(s *sqlite3.Stmt) (bool, error) {
 			if s.ColumnInt64(3) >= oldest && bytes >= excess {
 				return false, nil
@@ -99,29 +106,50 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 				return false, nil
 			}
 			through = columnCursor(s, 0)
+			topic := s.ColumnInt64(2)
 			blob := s.ColumnRawBlob(5)
 			matches += len(blob) / matchBytes
 			bytes += s.ColumnInt64(4) + int64(len(blob)) + rowOverhead
-			removed[s.ColumnInt64(2)]++
+			removed[topic]++
 			done.Events++
-			expired, err := b.countUnrecorded(through, decodeMatches(blob))
-			done.Expired += expired
-			return true, err
+			if err := gone.event(through, columnID(s, 6), topic); err != nil {
+				return false, err
+			}
+			return true, gone.unrecorded(through, decodeMatches(blob))
 		})
 	if err != nil || done.Events == 0 {
 		return err
 	}
-	pending, err := b.c.number(expiredSQL, through)
-	if err != nil {
+	if err := gone.rows(through); err != nil {
 		return err
 	}
-	done.Expired += int(pending)
+	done.Expired = gone.count
+	// What can fail by itself comes before the first write.
+	var announced []draftRow
+	if expired := gone.byWebhook(); r.Announce != nil && len(expired) > 0 {
+		if announced, err = encodeEvents(r.Announce(expired)); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrNotStored, err)
+		}
+	}
+	if err := b.uncountLog(through); err != nil {
+		return err
+	}
 	for _, sql := range [...]string{
 		`DELETE FROM attempt WHERE cursor <= ?`,
 		`DELETE FROM delivery WHERE cursor <= ?`,
 		`DELETE FROM event WHERE cursor <= ?`,
 	} {
 		if err := b.c.run(sql, through); err != nil {
+			return err
+		}
+	}
+	for h := range gone.heads {
+		if err := b.release(h.webhook, h.line, h.key); err != nil {
+			return err
+		}
+	}
+	for i := range announced {
+		if err := b.announce(&announced[i]); err != nil {
 			return err
 		}
 	}
@@ -138,39 +166,18 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 	return err
 }
 
-const expiredSQL = `SELECT count(*) FROM delivery d CROSS JOIN webhook w ON w.num = d.webhook
-	WHERE d.cursor <= ? AND d.state = 0 AND d.line = w.line`
-
 // rowOverhead is about what an event's row and its entries in the indexes take beside payload and matches. It decides
 // only how many events go in one step.
 const rowOverhead = 160
-
-// countUnrecorded counts the deliveries of an event that are owed and have no row.
-func (b *batch) countUnrecorded(cursor event.Cursor, matches []event.Match) (owed int, err error) {
-	if cursor <= b.floor {
-		return 0, nil
-	}
-	for _, m := range matches {
-		k := b.hook(m.Webhook)
-		if m.Disabled || k == nil || !k.owed(cursor) {
-			continue
-		}
-		_, found, err := b.row(cursor, k)
-		if err != nil {
-			return 0, err
-		}
-		if !found {
-			owed++
-		}
-	}
-	return owed, nil
-}
 
 // uncount takes removed events off their topics' rows, and removes the rows that are left with none.
 func (b *batch) uncount(removed map[int64]int64) error {
 	for num, n := range removed {
 		if err := b.c.run(`UPDATE topic SET events = events - ? WHERE num = ?`, n, num); err != nil {
 			return err
+		}
+		if b.counts[num] != nil {
+			continue // what this batch appends is added to the row at its end
 		}
 		var key topicKey
 		gone, err := b.c.first(`SELECT tenant, name FROM topic WHERE num = ? AND events <= 0`, []any{num},
@@ -204,7 +211,7 @@ func (b *batch) trimKeys(r store.Retention, done *store.Trimmed) error {
 	return nil
 }
 
-const sweepSQL = `UPDATE delivery SET state = ?1, reason = ?2, due = 0, ended = ?3, line = ?4
+const sweepSQL = `UPDATE delivery SET state = ?1, reason = ?2, due = 0, ended = ?3, line = ?4, parked = 0
 	WHERE (cursor, webhook) IN
 		(SELECT cursor, webhook FROM delivery WHERE webhook = ?5 AND line < ?4 AND state = 0 LIMIT ?6)`
 

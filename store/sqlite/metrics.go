@@ -46,6 +46,10 @@ func newMetrics(e *Engine, r prometheus.Registerer) (*metrics, error) {
 			Name: "carillon_store_used_bytes",
 			Help: "Size of what is stored, as retention counted it last.",
 		}, func() float64 { return float64(e.used.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "carillon_store_delivery_log_bytes",
+			Help: "About how much of it deliveries and attempts take.",
+		}, func() float64 { return float64(e.logBytes.Load()) }),
 	}
 	for i, c := range m.all {
 		if err := r.Register(c); err != nil {

@@ -77,6 +77,8 @@ type Engine struct {
 	ring  ring
 	used  atomic.Int64 // bytes, as of the last step of retention
 
+	logBytes atomic.Int64 // state.logBytes, for metrics
+
 	checkpoint checkpointer
 }
 
@@ -235,12 +237,14 @@ func (e *Engine) warnOfOthers() {
 // load reads what the engine keeps in memory.
 func (e *Engine) load() error {
 	c := e.writer
-	_, err := c.first(`SELECT next_cursor, last_time, trimmed, floor FROM meta`, nil, func(s *sqlite3.Stmt) {
+	_, err := c.first(`SELECT next_cursor, last_time, trimmed, floor, log_bytes, log_cursor, log_webhook FROM meta`, nil, func(s *sqlite3.Stmt) {
 		e.state = state{
 			next:     columnCursor(s, 0),
 			lastTime: s.ColumnInt64(1),
 			trimmed:  columnCursor(s, 2),
 			floor:    columnCursor(s, 3),
+			logBytes: s.ColumnInt64(4),
+			logAt:    deliveryPlace{columnCursor(s, 5), s.ColumnInt64(6)},
 		}
 	})
 	if err != nil {
@@ -256,6 +260,7 @@ func (e *Engine) load() error {
 		return err
 	}
 	e.used.Store(used)
+	e.logBytes.Store(e.state.logBytes)
 	e.state.topics = make(map[topicKey]int64)
 	e.publishBounds()
 	e.ring.reset(e.state.next - 1)

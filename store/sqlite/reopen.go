@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
 )
@@ -15,11 +13,17 @@ func (e *Engine) Reopen(ctx context.Context, tenant event.TenantID, id event.Del
 		if k.deleted || !k.webhook.Enabled {
 			return store.ErrState
 		}
-		r.line = k.line // past every line that was drawn
-		r.state, r.reason, r.step = event.Pending, "", 0
-		r.due, r.ended = b.now, 0
+		b.reopen(k, r)
+		r.replay = false
 		return nil
 	})
+}
+
+// reopen makes a row pending, whatever it was.
+func (b *batch) reopen(k *hook, r *ledgerRow) {
+	r.line = k.line // past every line that was drawn
+	r.state, r.reason, r.step = event.Pending, "", 0
+	r.due, r.ended = b.now, 0
 }
 
 // Cancel implements [store.Deliveries].
@@ -43,18 +47,12 @@ func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.Del
 		if k == nil || k.webhook.Tenant != tenant {
 			return store.ErrNotFound
 		}
-		var matches []event.Match
-		d = event.Delivery{ID: id, Tenant: tenant}
-		found, err := b.c.first(`SELECT e.id, t.name, e.time, e.matches`+eventTables+`WHERE e.cursor = ? AND e.tenant = ?`,
-			[]any{id.Event, tenant}, func(s *sqlite3.Stmt) {
-				d.EventID, d.Topic, d.CreatedAt = columnID(s, 0), event.Topic(s.ColumnText(1)), columnTime(s, 2)
-				matches = decodeMatches(s.ColumnRawBlob(3))
-			})
+		m, found, err := readMatched(b.c, tenant, matchedAt, id.Event)
 		if err != nil {
 			return err
 		}
-		match, owed := matchWith(matches, id.Webhook)
-		if !found || !owed {
+		match, matched := matchWith(m.matches, id.Webhook)
+		if !found || !matched {
 			return store.ErrNotFound
 		}
 		row, found, err := b.row(id.Event, k)
@@ -62,20 +60,26 @@ func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.Del
 			return err
 		}
 		if !found {
-			row = newRow(id.Event, k)
-			if match.Disabled && row.state == event.Pending {
-				row.state, row.reason = event.Canceled, event.ReasonDisabled
-				row.ended = fromTime(d.CreatedAt)
+			if id.Event <= b.floor {
+				return store.ErrNotFound // the delivery log kept it no longer
+			}
+			row = newRow(id.Event, k, k.webhook.Order.OrderKey(m.partitionKey))
+			if reason := neverOwed(match); reason != "" && row.state == event.Pending {
+				row.state, row.reason = event.Canceled, reason
+				row.ended = fromTime(m.time)
 			}
 		}
+		wasPending := found && row.state == event.Pending
 		if err := change(b, k, &row); err != nil {
 			return err
 		}
+		d = event.Delivery{ID: id, Tenant: tenant, EventID: m.id, Topic: m.topic, CreatedAt: m.time}
 		d.State, d.Reason, d.Attempts, d.Step = row.state, row.reason, row.attempts, row.step
 		d.Due, d.EndedAt = toTime(row.due), toTime(row.ended)
 		d.LastStatus, d.LastOutcome = row.lastStatus, row.lastOutcome
+		d.OrderKey, d.Replay = uint64(row.orderKey), row.replay
 		if found {
-			return b.updateRow(id.Event, k, &row)
+			return b.updateRow(id.Event, k, &row, wasPending)
 		}
 		return b.insertRow(id.Event, k, &row, nil)
 	}})

@@ -78,9 +78,12 @@ func (e *Engine) DeleteWebhook(ctx context.Context, tenant event.TenantID, id ev
 		k := *old
 		k.deleted = true
 		k.webhook = cloneWebhook(old.webhook)
-		k.webhook.Secret = "" // nothing is signed with it any more
+		forgetSecrets(k.webhook) // nothing is sent with them any more
 		b.touch(&k)
 		b.drawLine(&k, event.ReasonDeleted)
+		if err := b.saveHealth(&k, store.Health{}); err != nil {
+			return err
+		}
 		return b.saveHook(&k)
 	}})
 }

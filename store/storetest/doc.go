@@ -2,5 +2,5 @@
 // the benchmarks that engines share.
 //
 // [Run] checks the contract sentence by sentence, [RunModel] the ledger against a model with restarts between the steps,
-// and [Benchmark] measures.
+// [RunOrder] who waits for whom against another, and [Benchmark] measures.
 package storetest

@@ -194,6 +194,16 @@ func (h *harness) spill(ids ...event.DeliveryID) {
 	h.check(h.Settle(h.ctx(), s))
 }
 
+// spillKeyed spills deliveries that wait for one another.
+func (h *harness) spillKeyed(key uint64, ids ...event.DeliveryID) {
+	h.Helper()
+	var s store.Settlements
+	for _, id := range ids {
+		s.Spilled = append(s.Spilled, store.Spill{ID: id, Tenant: tenant, OrderKey: key})
+	}
+	h.check(h.Settle(h.ctx(), s))
+}
+
 func (h *harness) floor(c event.Cursor) {
 	h.Helper()
 	h.check(h.Settle(h.ctx(), store.Settlements{Floor: c}))

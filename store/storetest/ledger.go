@@ -11,6 +11,8 @@ import (
 
 var ledgerTests = []conformance{
 	{"Unrecorded", testUnrecorded},
+	{"FilterError", testFilterError},
+	{"BelowTheFloor", testBelowFloor},
 	{"Settle", testSettle},
 	{"SettleTwice", testSettleTwice},
 	{"SettleAfterCancel", testSettleAfterCancel},
@@ -20,6 +22,7 @@ var ledgerTests = []conformance{
 	{"Floor", testFloor},
 	{"Backlog", testBacklog},
 	{"Dues", testDues},
+	{"Waiting", testWaiting},
 	{"Reopen", testReopen},
 	{"Cancel", testCancel},
 	{"Line", testLine},
@@ -50,6 +53,96 @@ func testUnrecorded(h *harness) {
 	}
 	if ids := h.recorded(0); len(ids) != 0 {
 		h.Errorf("rows at first: %v", ids)
+	}
+}
+
+// testFilterError matches a webhook whose filter failed: that delivery was never owed.
+func testFilterError(h *harness) {
+	w, other := h.webhook(), h.webhook()
+	post := func() store.Receipt {
+		h.Helper()
+		d := draft("a", other.ID)
+		d.Event.Matches = append(d.Event.Matches, event.Match{Webhook: w.ID, FilterError: true})
+		return h.append(d)[0]
+	}
+	bare, settled, reopened, behind := post(), post(), post(), post()
+	if bare.Webhooks != 1 {
+		h.Errorf("a poster is told of %d webhooks", bare.Webhooks)
+	}
+	events, err := h.ListEvents(h.ctx(), tenant, store.EventFilter{}, store.Page{Limit: 1})
+	h.check(err)
+	if events.Data[0].Owed != 1 {
+		h.Errorf("%d are owed the event", events.Data[0].Owed)
+	}
+	record := func(r store.Receipt) {
+		h.Helper()
+		h.settle(store.Settlement{ID: deliveryID(r, w), Tenant: tenant, State: event.Canceled, Reason: event.ReasonFilterError})
+	}
+	record(settled)
+	got, err := h.Reopen(h.ctx(), tenant, deliveryID(reopened, w))
+	h.check(err)
+	if got.State != event.Pending {
+		h.Errorf("reopened: %+v", got)
+	}
+	if _, err := h.Cancel(h.ctx(), tenant, deliveryID(bare, w)); !errors.Is(err, store.ErrState) {
+		h.Errorf("canceled though it never was pending: %v", err)
+	}
+	for range 2 {
+		for _, r := range []store.Receipt{bare, settled, behind} {
+			d := h.state(deliveryID(r, w), event.Canceled, event.ReasonFilterError)
+			if d.EndedAt.IsZero() || !d.Due.IsZero() {
+				h.Errorf("a filter failed: %+v", d)
+			}
+		}
+		h.state(deliveryID(bare, other), event.Pending, "")
+		h.state(deliveryID(reopened, w), event.Pending, "")
+		h.reopen()
+	}
+	canceled := event.Canceled
+	if got := h.list(store.DeliveryFilter{Event: bare.ID, State: &canceled}, 10); len(got) != 1 || got[0].Webhook != w.ID {
+		h.Errorf("listed %v", got)
+	}
+	// A line that is drawn later does not change why.
+	h.toggle(w, false)
+	record(behind)
+	h.toggle(w, true)
+	h.state(deliveryID(bare, w), event.Canceled, event.ReasonFilterError)
+	h.state(deliveryID(behind, w), event.Canceled, event.ReasonFilterError)
+	h.state(deliveryID(reopened, w), event.Canceled, event.ReasonDisabled)
+	// Nothing of it expires but what the other was owed.
+	h.clock.Add(time.Hour)
+	if done := h.trimAll(store.Retention{Age: time.Minute}); done.Expired != 4 {
+		h.Errorf("trimmed %+v, want 4 expired", done)
+	}
+}
+
+// testBelowFloor asks for deliveries at or below the floor that have no row: there are none any more.
+func testBelowFloor(h *harness) {
+	w := h.webhook()
+	below, recorded, above := h.post("a", w.ID), h.post("a", w.ID), h.post("a", w.ID)
+	h.check(h.Settle(h.ctx(), store.Settlements{
+		Settled: []store.Settlement{h.delivered(deliveryID(recorded, w), 1)}, Floor: recorded.Cursor}))
+	id := deliveryID(below, w)
+	for range 2 {
+		_, _, err := h.Delivery(h.ctx(), tenant, id)
+		_, reopen := h.Reopen(h.ctx(), tenant, id)
+		_, cancel := h.Cancel(h.ctx(), tenant, id)
+		for how, err := range map[string]error{"Delivery": err, "Reopen": reopen, "Cancel": cancel} {
+			if !errors.Is(err, store.ErrNotFound) {
+				h.Errorf("%s: %v", how, err)
+			}
+		}
+		if got := h.list(store.DeliveryFilter{Event: below.ID}, 10); len(got) != 0 {
+			h.Errorf("listed %v", got)
+		}
+		h.settle(h.delivered(id, 1)) // a late attempt
+		h.spill(id)
+		if rows := h.recorded(0); len(rows) != 1 {
+			h.Errorf("rows are %v", rows)
+		}
+		h.state(deliveryID(recorded, w), event.Delivered, "")
+		h.state(deliveryID(above, w), event.Pending, "")
+		h.reopen()
 	}
 }
 
@@ -232,15 +325,15 @@ func testFloor(h *harness) {
 // backlog returns the events of the webhook's backlog, and when the first of the others is due.
 func (h *harness) backlog(w *event.Webhook, limit int) (cursors []event.Cursor, next time.Time) {
 	h.Helper()
-	due, next, err := h.Backlog(h.ctx(), w.ID, h.clock.Now(), limit)
+	b, err := h.Backlog(h.ctx(), w.ID, h.clock.Now(), limit)
 	h.check(err)
-	for _, d := range due {
+	for _, d := range b.Due {
 		if d.State != event.Pending || d.ID.Webhook != w.ID || d.EventID.IsZero() || d.Topic == "" || d.Due.After(h.clock.Now()) {
 			h.Errorf("in the backlog: %+v", d)
 		}
 		cursors = append(cursors, d.ID.Event)
 	}
-	return cursors, next
+	return cursors, b.Next
 }
 
 func testBacklog(h *harness) {
@@ -281,8 +374,8 @@ func testBacklog(h *harness) {
 	h.settle(h.delivered(ids[1], 2), h.delivered(ids[3], 1))
 	check(10, time.Time{}, ids[4], ids[5], ids[0])
 	check(2, start.Add(time.Minute), ids[4], ids[5])
-	if due, next, err := h.Backlog(h.ctx(), event.NewID(), h.clock.Now(), 5); err != nil || len(due) != 0 || !next.IsZero() {
-		h.Errorf("of an unknown webhook: %v, %s, %v", due, next, err)
+	if b, err := h.Backlog(h.ctx(), event.NewID(), h.clock.Now(), 5); err != nil || len(b.Due) != 0 || !b.Next.IsZero() || b.Parked {
+		h.Errorf("of an unknown webhook: %+v, %v", b, err)
 	}
 }
 
@@ -301,6 +394,35 @@ func testDues(h *harness) {
 	if len(dues) != 2 || !dues[one.ID].Equal(h.clock.Now().Add(time.Hour)) || !dues[two.ID].Equal(h.clock.Now().Add(time.Minute)) {
 		h.Errorf("dues are %v", dues)
 	}
+}
+
+func testWaiting(h *harness) {
+	w, other := h.webhook(), h.webhook()
+	check := func(w *event.Webhook, want store.Waiting) {
+		h.Helper()
+		got, err := h.Waiting(h.ctx(), w.ID)
+		h.check(err)
+		if got.Deliveries != want.Deliveries || !got.Oldest.Equal(want.Oldest) {
+			h.Errorf("waiting: %+v, want %+v", got, want)
+		}
+	}
+	check(w, store.Waiting{})
+	check(&event.Webhook{ID: event.NewID()}, store.Waiting{})
+	var receipts []store.Receipt
+	for range 4 {
+		receipts = append(receipts, h.post("a", w.ID, other.ID))
+		h.clock.Add(time.Second)
+	}
+	check(w, store.Waiting{}) // none has a row
+	h.settle(h.delivered(deliveryID(receipts[0], w), 1), h.retry(deliveryID(receipts[1], w), 1, time.Hour))
+	h.spillKeyed(7, deliveryID(receipts[2], w), deliveryID(receipts[3], w)) // one of them is parked
+	h.spill(deliveryID(receipts[0], other))
+	check(w, store.Waiting{Deliveries: 3, Oldest: receipts[1].Time})
+	check(other, store.Waiting{Deliveries: 1, Oldest: receipts[0].Time})
+	h.settle(h.delivered(deliveryID(receipts[1], w), 2))
+	check(w, store.Waiting{Deliveries: 2, Oldest: receipts[2].Time})
+	h.toggle(w, false)
+	check(w, store.Waiting{})
 }
 
 func testReopen(h *harness) {

@@ -29,7 +29,7 @@ var logTests = []conformance{
 
 func testAppendAndRead(h *harness) {
 	id := event.NewID()
-	off := event.NewID()
+	off, broken, both := event.NewID(), event.NewID(), event.NewID()
 	d := store.Draft{Event: &event.Event{
 		ID:           event.NewID(),
 		Tenant:       tenant,
@@ -39,7 +39,8 @@ func testAppendAndRead(h *harness) {
 		Traceparent:  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Attributes:   map[string]string{"source": "/shop", "type": "order", "id": "ü"},
 		Payload:      []byte("\x00\xff{\r\n}"),
-		Matches:      []event.Match{{Webhook: id}, {Webhook: off, Disabled: true}},
+		Matches: []event.Match{{Webhook: id}, {Webhook: off, Disabled: true}, {Webhook: broken, FilterError: true},
+			{Webhook: both, Disabled: true, FilterError: true}},
 	}}
 	want := *d.Event
 	r := h.append(d)[0]
@@ -124,6 +125,7 @@ func (h *harness) trimAll(r store.Retention) (sum store.Trimmed) {
 		h.check(err)
 		sum.Events += step.Events
 		sum.Expired += step.Expired
+		sum.Logged += step.Logged
 		sum.Swept += step.Swept
 		if !step.More {
 			return sum

@@ -101,15 +101,18 @@ func (m *model) append(r *rapid.T) {
 	d := draft("a")
 	for _, w := range m.webhooks {
 		if rapid.Bool().Draw(r, "matches") {
-			d.Event.Matches = append(d.Event.Matches, event.Match{Webhook: w.ID, Disabled: !w.Enabled})
+			match := event.Match{Webhook: w.ID, Disabled: !w.Enabled}
+			match.FilterError = w.Enabled && rapid.IntRange(0, 5).Draw(r, "filter") == 0
+			d.Event.Matches = append(d.Event.Matches, match)
 		}
 	}
 	receipt := m.harness.append(d)[0]
 	m.events = append(m.events, modelEvent{receipt.Cursor, receipt.Time, d.Event.Matches})
 	for _, match := range d.Event.Matches {
 		made := &modelDelivery{}
-		if match.Disabled {
-			made.state, made.reason = event.Canceled, event.ReasonDisabled
+		made.reason = neverOwed(match)
+		if made.reason != "" {
+			made.state = event.Canceled
 		}
 		m.deliveries[event.DeliveryID{Event: receipt.Cursor, Webhook: match.Webhook}] = made
 	}
@@ -117,7 +120,7 @@ func (m *model) append(r *rapid.T) {
 
 func (m *model) spill(r *rapid.T) {
 	id, d := m.pick(r)
-	if !d.row && d.state == event.Canceled && d.reason == event.ReasonDisabled && m.matchDisabled(id) {
+	if !d.row && m.neverOwed(id) != "" {
 		r.Skip("was never owed")
 	}
 	m.harness.spill(id)
@@ -126,14 +129,25 @@ func (m *model) spill(r *rapid.T) {
 	}
 }
 
-func (m *model) matchDisabled(id event.DeliveryID) bool {
+// neverOwed says why a delivery was canceled from the start; empty for one that was owed.
+func (m *model) neverOwed(id event.DeliveryID) event.Reason {
 	for _, ev := range m.events {
 		if ev.cursor == id.Event {
 			match, _ := matchOf(ev.matches, id.Webhook)
-			return match.Disabled
+			return neverOwed(match)
 		}
 	}
-	return false
+	return ""
+}
+
+func neverOwed(match event.Match) event.Reason {
+	switch {
+	case match.Disabled:
+		return event.ReasonDisabled
+	case match.FilterError:
+		return event.ReasonFilterError
+	}
+	return ""
 }
 
 func matchOf(matches []event.Match, id event.ID) (event.Match, bool) {
@@ -146,7 +160,7 @@ func matchOf(matches []event.Match, id event.ID) (event.Match, bool) {
 
 func (m *model) settle(r *rapid.T) {
 	id, d := m.pick(r)
-	if !d.row && m.matchDisabled(id) {
+	if !d.row && m.neverOwed(id) != "" {
 		r.Skip("was never owed")
 	}
 	// A number that was used is void.
@@ -179,7 +193,8 @@ func (m *model) settle(r *rapid.T) {
 	}
 }
 
-// raise does what the dispatcher does: it spills what has no row up to a cursor, and raises the floor to it.
+// raise does what the dispatcher does: it spills what has no row up to a cursor, puts on record what was never owed, and
+// raises the floor to it.
 func (m *model) raise(r *rapid.T) {
 	if len(m.events) == 0 {
 		r.Skip("no event yet")
@@ -187,7 +202,13 @@ func (m *model) raise(r *rapid.T) {
 	to := rapid.SampledFrom(m.events).Draw(r, "event").cursor
 	var s store.Settlements
 	for _, id := range m.ids() {
-		if d := m.deliveries[id]; id.Event > m.floor && id.Event <= to && !d.row && !m.matchDisabled(id) {
+		d, reason := m.deliveries[id], m.neverOwed(id)
+		switch {
+		case id.Event <= m.floor || id.Event > to || d.row:
+		case reason != "":
+			s.Settled = append(s.Settled, store.Settlement{ID: id, Tenant: tenant, State: event.Canceled, Reason: reason})
+			d.row = true
+		default:
 			s.Spilled = append(s.Spilled, store.Spill{ID: id, Tenant: tenant})
 			d.row, d.spilled = true, d.state == event.Pending
 		}
@@ -266,9 +287,9 @@ func (m *model) sweep(r *rapid.T) {
 func (m *model) compare(r *rapid.T) {
 	backlogs := make(map[event.DeliveryID]event.Delivery)
 	for _, w := range m.webhooks {
-		due, _, err := m.Backlog(m.ctx(), w.ID, m.clock.Now().Add(time.Hour), 1000)
+		b, err := m.Backlog(m.ctx(), w.ID, m.clock.Now().Add(time.Hour), 1000)
 		m.check(err)
-		for _, d := range due {
+		for _, d := range b.Due {
 			backlogs[d.ID] = d
 		}
 	}
@@ -291,7 +312,7 @@ func (m *model) compare(r *rapid.T) {
 	for _, ev := range m.readAll(from, []event.Pattern{"**"}, 1000) {
 		for _, match := range ev.Matches {
 			id := event.DeliveryID{Event: ev.Cursor, Webhook: match.Webhook}
-			if w := lines[match.Webhook]; !match.Disabled && !rows[id] && w.Enabled && ev.Cursor > w.CanceledThrough {
+			if w := lines[match.Webhook]; match.Owed() && !rows[id] && w.Enabled && ev.Cursor > w.CanceledThrough {
 				owed[id] = true
 			}
 		}

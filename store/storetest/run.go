@@ -14,8 +14,13 @@ func Run(t *testing.T, open Open) {
 		{"Tail", tailTests},
 		{"Webhooks", webhookTests},
 		{"Ledger", ledgerTests},
+		{"Order", orderTests},
+		{"Health", healthTests},
+		{"Announcements", announceTests},
 		{"DeliveryLists", listTests},
 		{"Retention", retentionTests},
+		{"DeliveryLog", deliveryLogTests},
+		{"Jobs", jobTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

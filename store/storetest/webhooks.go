@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 var webhookTests = []conformance{
 	{"CreateAndRead", testWebhookCreate},
+	{"AllSettings", testWebhookSettings},
+	{"DeletedSecrets", testWebhookDeletedSecrets},
 	{"CompareAndSet", testWebhookCompareAndSet},
 	{"List", testWebhookList},
 	{"Watch", testWebhookWatch},
@@ -24,10 +27,21 @@ func sameWebhook(a, b *event.Webhook) bool {
 	return a.ID == b.ID && a.Tenant == b.Tenant && a.Version == b.Version && a.URL == b.URL &&
 		slices.Equal(a.Topics, b.Topics) && a.Secret == b.Secret && slices.Equal(a.Retry, b.Retry) &&
 		a.Timeout == b.Timeout && a.MaxInFlight == b.MaxInFlight && a.Description == b.Description &&
-		maps.Equal(a.Metadata, b.Metadata) && a.Enabled == b.Enabled && a.DisabledReason == b.DisabledReason &&
+		maps.Equal(a.Metadata, b.Metadata) && a.Filter == b.Filter && a.Transform == b.Transform && a.Format == b.Format &&
+		maps.Equal(a.Headers, b.Headers) && sameAuth(a.Auth, b.Auth) && a.Signing == b.Signing && a.RateLimit == b.RateLimit &&
+		a.Order == b.Order && a.Handshake == b.Handshake && slices.EqualFunc(a.OldSecrets, b.OldSecrets, sameOldSecret) &&
+		a.Enabled == b.Enabled && a.DisabledReason == b.DisabledReason &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt) &&
 		a.CanceledThrough == b.CanceledThrough && a.CanceledReason == b.CanceledReason
 }
+
+func sameAuth(a, b event.Auth) bool {
+	same := slices.Equal(a.Scopes, b.Scopes) && maps.Equal(a.Params, b.Params)
+	a.Scopes, b.Scopes, a.Params, b.Params = nil, nil, nil, nil
+	return same && reflect.DeepEqual(a, b)
+}
+
+func sameOldSecret(a, b event.OldSecret) bool { return a.Secret == b.Secret && a.Until.Equal(b.Until) }
 
 func (h *harness) getWebhook(id event.ID) *event.Webhook {
 	h.Helper()
@@ -59,6 +73,69 @@ func testWebhookCreate(h *harness) {
 	w.Topics[0], w.Metadata["team"] = "changed", "changed"
 	if got := h.getWebhook(w.ID); got.Topics[0] == "changed" || got.Metadata["team"] == "changed" {
 		h.Error("the engine shares the caller's webhook")
+	}
+}
+
+// fullWebhook is a webhook of which everything is set.
+func fullWebhook(until time.Time) *event.Webhook {
+	w := newWebhook(tenant)
+	w.Filter, w.Transform = `data.amount > 10`, `.data`
+	w.Format, w.Signing, w.Order = event.FormatStandard, event.SigningEd25519, event.OrderKey
+	w.Headers = map[string]string{"X-Shop": "7"}
+	w.Auth = event.Auth{
+		Type: event.AuthOAuth2, Username: "user", Password: "password-1", Token: "token-1", TokenURL: "https://example.com/token",
+		ClientID: "client", ClientSecret: "client-secret-1", Scopes: []string{"a", "b"}, Params: map[string]string{"audience": "x"},
+		Certificate: "CERT", PrivateKey: "private-key-1", CA: "CA",
+	}
+	w.RateLimit = event.RateLimit{PerSecond: 2.5, Burst: 20}
+	w.Handshake = true
+	w.OldSecrets = []event.OldSecret{{Secret: "whsec_old1", Until: until}, {Secret: "whsec_old2", Until: until.Add(time.Hour)}}
+	return w
+}
+
+func testWebhookSettings(h *harness) {
+	w := fullWebhook(h.clock.Now().Add(time.Hour))
+	h.check(h.CreateWebhook(h.ctx(), w))
+	for range 2 {
+		if got := h.getWebhook(w.ID); !sameWebhook(got, w) {
+			h.Errorf("got %+v, want %+v", got, w)
+		}
+		h.reopen()
+	}
+	// Nobody else's copy is the engine's.
+	for _, mine := range []*event.Webhook{w, h.getWebhook(w.ID)} {
+		mine.Headers["X-Shop"], mine.Auth.Scopes[0], mine.Auth.Params["audience"] = "changed", "changed", "changed"
+		mine.OldSecrets[0].Secret, mine.Retry[0] = "changed", 1
+		got := h.getWebhook(w.ID)
+		if got.Headers["X-Shop"] != "7" || got.Auth.Scopes[0] != "a" || got.Auth.Params["audience"] != "x" ||
+			got.OldSecrets[0].Secret != "whsec_old1" || got.Retry[0] == 1 {
+			h.Errorf("the engine shares a webhook: %+v", got)
+		}
+	}
+	plain := newWebhook(tenant)
+	plain.ID, plain.Version = w.ID, w.Version
+	h.check(h.UpdateWebhook(h.ctx(), plain))
+	for range 2 {
+		if got := h.getWebhook(w.ID); !sameWebhook(got, plain) {
+			h.Errorf("without settings: got %+v, want %+v", got, plain)
+		}
+		h.reopen()
+	}
+}
+
+func testWebhookDeletedSecrets(h *harness) {
+	w := fullWebhook(h.clock.Now().Add(time.Hour))
+	h.check(h.CreateWebhook(h.ctx(), w))
+	var seen []store.WebhookChange
+	stop, err := h.WatchWebhooks(func(changes []store.WebhookChange) { seen = changes })
+	h.check(err)
+	defer stop()
+	h.check(h.DeleteWebhook(h.ctx(), tenant, w.ID))
+	if len(seen) != 1 || !seen[0].Deleted {
+		h.Fatalf("a deletion: %+v", seen)
+	}
+	if got := seen[0].Webhook; got.Secret != "" || len(got.OldSecrets) != 0 || len(got.Headers) != 0 || !sameAuth(got.Auth, event.Auth{}) {
+		h.Errorf("deleted, and still with secrets: %q", []string{got.Secret.Reveal(), got.Auth.ClientSecret.Reveal()})
 	}
 }
 
