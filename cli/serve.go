@@ -91,12 +91,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/" + version})
 	defer sender.Close()
 	dispatcher, err := dispatch.New(dispatch.Config{
-		Store:      engine,
-		Sender:     sender,
-		Retention:  c.retention(),
-		Drain:      c.Drain - c.closing(),
-		Log:        log,
-		Registerer: registry,
+		Store:       engine,
+		Sender:      sender,
+		Retention:   c.retention(),
+		MaxInFlight: maxInFlight(),
+		Drain:       c.Drain - c.closing(),
+		Log:         log,
+		Registerer:  registry,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,9 @@ type Config struct {
 	Store     Ledger
 	Sender    *Sender
 	Retention store.Retention
+	// MaxInFlight bounds the requests to webhooks under way at once, each of which holds a descriptor; 0:
+	// [DefaultMaxInFlight]. A webhook that is not down has one all the same.
+	MaxInFlight int
 	// Drain is how long attempts in flight may go on once Run's context has ended.
 	Drain      time.Duration
 	Log        *slog.Logger
@@ -49,9 +53,11 @@ type Dispatcher struct {
 	previewer *Sender // the sender, where requests are only looked at
 	retention store.Retention
 	drain     time.Duration
-	log       *slog.Logger
-	metrics   *metrics
-	random    func() float64
+
+	maxInFlight int
+	log         *slog.Logger
+	metrics     *metrics
+	random      func() float64
 
 	matcher   *matcher
 	stopWatch func()
@@ -73,7 +79,8 @@ func New(cfg Config) (*Dispatcher, error) {
 
 func newDispatcher(cfg Config, s sender) (*Dispatcher, error) {
 	d := &Dispatcher{
-		store: cfg.Store, sender: s, previewer: cfg.Sender, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
+		maxInFlight: cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight),
+		store:       cfg.Store, sender: s, previewer: cfg.Sender, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
 		metrics: newMetrics(cfg.Registerer), random: rand.Float64,
 		waits: make(map[event.ID]*Wait), changed: make(chan struct{}, 1),
 		asks: make(chan healthAsk), jobs: make(chan struct{}, 1),

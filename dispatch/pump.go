@@ -38,12 +38,12 @@ func (s *scheduler) mayLoad(l *lane) bool {
 }
 
 // room reports whether the process can take on another attempt.
-func (s *scheduler) room() bool { return s.inFlight < maxInFlight && s.storeKeepsUp() }
+func (s *scheduler) room() bool { return s.inFlight < s.maxInFlight && s.storeKeepsUp() }
 
 // roomFor is room for a lane: one that has nothing in flight always has a slot, however many webhooks hang, unless it is
 // down itself.
 func (s *scheduler) roomFor(l *lane) bool {
-	return (s.inFlight < maxInFlight || l.inFlight == 0 && l.probe == nil) && s.storeKeepsUp()
+	return (s.inFlight < s.maxInFlight || l.inFlight == 0 && l.probe == nil) && s.storeKeepsUp()
 }
 
 func (s *scheduler) storeKeepsUp() bool { return s.storing+len(s.pending.settled) < maxUnsettled }

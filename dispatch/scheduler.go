@@ -13,8 +13,8 @@ import (
 const (
 	// spillAfter is how long a delivery may be owed by its event's row alone. It bounds what a restart reads.
 	spillAfter = time.Second
-	// maxInFlight bounds the requests of the whole process: each holds a socket and some 20 KiB.
-	maxInFlight = 4096
+	// DefaultMaxInFlight bounds the requests of the whole process: each holds a socket and some 20 KiB.
+	DefaultMaxInFlight = 4096
 	// maxUnsettled stops new attempts and the reading of the log while the store cannot keep up.
 	maxUnsettled = 8192
 	// maxHeldBytes bounds the payloads held for queued deliveries, counted once for each; past it they are fetched again
@@ -41,8 +41,9 @@ type scheduler struct {
 	recorded map[event.DeliveryID]struct{} // deliveries that had a row before their event was read from the log
 	head     event.Cursor                  // how far the log was read
 
-	inFlight  int
-	heldBytes int
+	inFlight    int
+	maxInFlight int
+	heldBytes   int
 
 	pending     batch
 	pendingFrom time.Time // when the oldest of pending came
@@ -69,7 +70,8 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 		Dispatcher: d, lanes: make(map[event.ID]*lane), recorded: make(map[event.DeliveryID]struct{}),
 		logged: make(chan piece), finished: make(chan finished, 64), loaded: make(chan loaded, 16),
 		toStore: make(chan *batch), stored: make(chan *batch),
-		debug: d.log.Enabled(ctx, slog.LevelDebug),
+		maxInFlight: d.maxInFlight,
+		debug:       d.log.Enabled(ctx, slog.LevelDebug),
 	}
 	bounds, err := d.store.Bounds(ctx)
 	if err != nil {
