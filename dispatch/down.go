@@ -23,6 +23,8 @@ type probe struct {
 	task  *task
 	pause time.Duration // before jitter
 	at    time.Time     // of the next one
+	// givingUp says that deliveries are too old to be waited with: very many of them may be behind those in memory.
+	givingUp bool
 }
 
 // goDown makes a webhook down whose delivery t has just failed.
@@ -111,6 +113,7 @@ func (s *scheduler) giveUpParked(l *lane, now time.Time) {
 			}}, now)
 		}
 	}
+	l.probe.givingUp = given > 0
 	if given > 0 {
 		s.log.Warn("deliveries were given up behind a webhook that is down", "webhook", l.webhook.ID, "deliveries", given)
 	}

@@ -219,3 +219,41 @@ func TestRetriesDoNotStarveFirstAttempts(t *testing.T) {
 		}
 	})
 }
+
+// A delivery that somebody cancels while its probe is under way is not what the next probe is made with.
+func TestCanceledProbeIsNotMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		w := r.webhook(func(w *event.Webhook) { w.MaxInFlight, w.Timeout, w.Retry = 1, time.Second, event.DefaultSchedule() }, "a")
+		r.receiver.to(replying(hang))
+		for range 8 {
+			r.post("a")
+		}
+		time.Sleep(2 * time.Minute)
+		for range 4 {
+			var probing event.Cursor
+			for n := len(r.receiver.got()); probing == 0; time.Sleep(100 * time.Millisecond) { // until one is under way
+				if calls := r.receiver.got(); len(calls) > n {
+					probing = calls[n].cursor
+				}
+			}
+			id := event.DeliveryID{Event: probing, Webhook: w.ID}
+			if _, err := r.d.Cancel(t.Context(), event.DefaultTenant, id); err != nil {
+				t.Fatal(err)
+			}
+			n := len(r.receiver.got())
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			later := r.receiver.got()[n:]
+			if len(later) == 0 {
+				t.Fatal("nothing probes any more")
+			}
+			for _, c := range later {
+				if c.cursor == probing {
+					t.Fatalf("%s was canceled and is attempted again", id)
+				}
+			}
+		}
+	})
+}

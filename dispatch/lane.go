@@ -140,10 +140,13 @@ func (l *lane) endTurn(t *task) {
 
 // room is how many deliveries of each kind may wait in memory.
 func (l *lane) room() int {
-	if l.probe != nil {
-		return lookAheadDown
+	switch {
+	case l.probe == nil:
+		return min(lookAhead, max(leastAhead, aheadOfWindow*l.window.limit()))
+	case l.probe.givingUp:
+		return lookAhead
 	}
-	return min(lookAhead, max(leastAhead, aheadOfWindow*l.window.limit()))
+	return lookAheadDown
 }
 
 // full reports whether there is no room in memory for one more task from the log.

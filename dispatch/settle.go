@@ -146,7 +146,7 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 			if t.key != 0 && !l.direct() {
 				l.expect(now) // the store may have released the next one
 			}
-		case l.probe != nil && l.probe.task == t && !t.reopened:
+		case l.probe != nil && l.probe.task == t && !t.reopened && !t.canceled:
 			t.step, t.due = r.Step, r.Due
 			l.set(t, queued)
 		default:
