@@ -8,6 +8,10 @@ import (
 // DefaultCacheEntries is how many filters, and how many transforms, a [Cache] keeps unless told otherwise.
 const DefaultCacheEntries = 4096
 
+// entryBytes is how much memory one of the entries may keep on average, as it is estimated: short expressions keep far
+// less, but one of 16 KiB may keep 23 MiB, and thousands of those nobody has room for.
+const entryBytes = 64 << 10
+
 // Cache keeps compiled expressions by their source, the ones used last, so that many webhooks need not be many compiled
 // programs. It is safe for concurrent use. Errors are not kept.
 type Cache struct {
@@ -20,7 +24,10 @@ func NewCache(entries int) *Cache {
 	if entries <= 0 {
 		entries = DefaultCacheEntries
 	}
-	return &Cache{filters: newLRU[*Filter](entries), transforms: newLRU[*Transform](entries)}
+	return &Cache{
+		filters:    newLRU(entries, func(f *Filter) int { return f.bytes }),
+		transforms: newLRU(entries, func(t *Transform) int { return t.bytes }),
+	}
 }
 
 // Filter is [Compile], unless the source was compiled before.
@@ -34,7 +41,9 @@ func (c *Cache) Transform(source string) (*Transform, error) {
 type lru[V any] struct {
 	mu      *sync.Mutex
 	entries int
-	order   *list.List // of lruEntry[V], the one used last in front
+	size    func(V) int // the estimate of what a value keeps; nil if that is not bounded
+	bytes   *int        // of all there is
+	order   *list.List  // of lruEntry[V], the one used last in front
 	byKey   map[string]*list.Element
 }
 
@@ -43,8 +52,11 @@ type lruEntry[V any] struct {
 	value V
 }
 
-func newLRU[V any](entries int) lru[V] {
-	return lru[V]{mu: new(sync.Mutex), entries: entries, order: list.New(), byKey: map[string]*list.Element{}}
+func newLRU[V any](entries int, size func(V) int) lru[V] {
+	return lru[V]{
+		mu: new(sync.Mutex), entries: entries, size: size, bytes: new(int), order: list.New(),
+		byKey: map[string]*list.Element{},
+	}
 }
 
 func (l *lru[V]) get(key string, make func(string) (V, error)) (V, error) {
@@ -67,10 +79,17 @@ func (l *lru[V]) get(key string, make func(string) (V, error)) (V, error) {
 		return e.Value.(lruEntry[V]).value, nil
 	}
 	l.byKey[key] = l.order.PushFront(lruEntry[V]{key, value})
-	if l.order.Len() > l.entries {
+	if l.size != nil {
+		*l.bytes += l.size(value)
+	}
+	for l.order.Len() > l.entries || *l.bytes > l.entries*entryBytes && l.order.Len() > 1 {
 		oldest := l.order.Back()
-		delete(l.byKey, oldest.Value.(lruEntry[V]).key)
+		entry := oldest.Value.(lruEntry[V])
+		delete(l.byKey, entry.key)
 		l.order.Remove(oldest)
+		if l.size != nil {
+			*l.bytes -= l.size(entry.value)
+		}
 	}
 	return value, nil
 }

@@ -33,6 +33,7 @@ const (
 // Filter is a compiled CEL expression. It is safe for concurrent use with different inputs.
 type Filter struct {
 	program cel.Program
+	bytes   int // an estimate of what it keeps
 }
 
 // Compile compiles a CEL expression (cel.dev, the language's definition) over
@@ -81,7 +82,7 @@ func compile(source string) (f *Filter, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{program}, nil
+	return &Filter{program, 2<<10 + 128*len(source)}, nil
 }
 
 // Match evaluates the filter. Its errors are about the expression and the event, such as a field that is not there
@@ -135,6 +136,9 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Function(comparable,
 			cel.Overload(comparable, []*cel.Type{cel.TypeParamType("T")}, cel.TypeParamType("T"),
 				cel.UnaryBinding(boundedValue))),
+		cel.Function(key,
+			cel.Overload(key, []*cel.Type{cel.TypeParamType("T")}, cel.TypeParamType("T"),
+				cel.UnaryBinding(func(v ref.Val) ref.Val { return v }))),
 	)
 })
 
@@ -208,12 +212,17 @@ func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint6
 			cost += int(n) / 4
 		}
 	case function == "matches" && len(args) == 2:
-		cost = 1000
+		cost = maxCost / 10 // what cannot be compiled is compiled each time
 		if re, err := compileRegex(string(text(args[1]))); err == nil {
-			cost = 20 + min(re.work(length(args[0])), maxRegexWork)/8
+			cost = 20 + re.estimate + min(re.work(length(args[0])), maxRegexWork)/8
 		}
+	case function == key && len(args) == 1:
+		cost += length(args[0]) / 32
 	case function == comparable:
 		left := maxCompared
+		if types.IsError(result) { // it was too much, and || and all would forgive it
+			left = 0
+		}
 		weigh(result, &left)
 		cost += maxCompared - max(left, 0)
 	case strings.HasPrefix(function, "get") && len(args) == 2:
@@ -251,12 +260,16 @@ func text(v ref.Val) types.String {
 // comparable is what the operands of comparisons are handed through. Nobody can write its name.
 const comparable = "@comparable"
 
-// boundComparisons puts both sides of ==, != and in through [boundedValue], unless one is a plain literal: then there
-// is nothing deep to compare.
+// key is what computed keys of maps and indexes are handed through, since a look-up costs nothing in CEL's model however
+// long the key is. Nobody can write its name.
+const key = "@key"
+
+// boundComparisons puts both sides of ==, != and in through [boundedValue], unless there is nothing deep to compare: a
+// side of == is a plain literal, or what in looks through is one. Keys go through [key].
 func boundComparisons(tree *ast.AST) {
 	next := ast.MaxID(tree) + 1
 	factory := ast.NewExprFactory()
-	wrap := func(e ast.Expr) {
+	wrap := func(e ast.Expr, function string) {
 		if plain(e) {
 			return
 		}
@@ -272,24 +285,35 @@ func boundComparisons(tree *ast.AST) {
 		if at, ok := tree.SourceInfo().GetOffsetRange(e.ID()); ok {
 			tree.SourceInfo().SetOffsetRange(id, at)
 		}
-		e.SetKindCase(factory.NewCall(e.ID(), comparable, inner))
+		e.SetKindCase(factory.NewCall(e.ID(), function, inner))
 	}
-	var calls []ast.Expr
-	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() == ast.CallKind {
+	// What is inside comes first: wrapping copies what it wraps.
+	var inside []ast.Expr
+	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) { inside = append(inside, e) }))
+	for _, e := range inside {
+		switch e.Kind() {
+		case ast.MapKind:
+			for _, entry := range e.AsMap().Entries() {
+				wrap(entry.AsMapEntry().Key(), key)
+			}
+		case ast.CallKind:
+			args := e.AsCall().Args()
+			if len(args) != 2 || plain(args[1]) {
+				continue
+			}
 			switch e.AsCall().FunctionName() {
-			case operators.Equals, operators.NotEquals, operators.In:
-				calls = append(calls, e)
+			case operators.Index:
+				wrap(args[1], key)
+			case operators.Equals, operators.NotEquals:
+				if !plain(args[0]) {
+					wrap(args[0], comparable)
+					wrap(args[1], comparable)
+				}
+			case operators.In: // looks through all of a list for a number, too
+				wrap(args[0], comparable)
+				wrap(args[1], comparable)
 			}
 		}
-	}))
-	for _, e := range calls {
-		args := e.AsCall().Args()
-		if len(args) != 2 || plain(args[0]) || plain(args[1]) {
-			continue
-		}
-		wrap(args[0])
-		wrap(args[1])
 	}
 }
 
@@ -374,7 +398,7 @@ func syntaxError(source string, issues *cel.Issues) error {
 	}
 	first := found[0]
 	detail := strings.ReplaceAll(first.Message, " (in container '')", "")
-	detail = strings.ReplaceAll(detail, comparable, "comparison")
+	detail = strings.NewReplacer(comparable, "comparison", key, "key").Replace(detail)
 	detail, _, _ = strings.Cut(strings.TrimPrefix(detail, "Syntax error: "), " expecting {")
 	detail = strings.ReplaceAll(detail, "'<EOF>'", "end of the expression")
 	return syntaxErrorAt(source, offsetOf(source, first.Location), detail)

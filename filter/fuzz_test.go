@@ -34,7 +34,7 @@ func FuzzCompile(f *testing.F) {
 		benchFilter, benchIteration, `has(data.a) ? data.a : false`, `"é" + dta`, "1 +\n\n", `[1,2].map(x, x*2)[0] == {"a": b"x"}.a`,
 		benchTransform, `def f($x; g): .[$x:] |= g; f(1; .a?) // "\(.)" | @json`, `. as [$a, {b: $c}] ?// $a | reduce .[] as $x (0; . + $x)`,
 		"\"\x00", "\r\n\t(", `topic.matches("(")`, `.a.[0]["x"]?//1,2|..|try error catch .`, `label $x | foreach .[] as $i (0; .; break $x)`,
-		`{a, "b": 1, ("c"): 2, $topic, @base64 "x": 3, "\(.)": 4}`, `@x`, `.[1e9]`, `-1 - -.a`, `?`, `'`, `"\(`, `r"\"`,
+		`{a, "b": 1, ("c"): 2, $topic, @base64 "x": 3, "\(.)": 4}`, `@x`, `.[1e9]`, `-1 - -.a`, `?`, `'`, `"\(`, `r"\"`, "\"\r",
 	} {
 		f.Add(s)
 	}

@@ -23,8 +23,12 @@ const (
 	guardShort     = "%short"     // the argument has to be short
 	guardNumber    = "%number"    // the input becomes a number
 	guardTranspose = "%transpose" // the input's rows become columns
-	guardTest      = "%test"      // the argument is a regular expression, matched once
-	guardMatch     = "%match"     // the argument is a regular expression, matched again and again
+	guardSort      = "%sort"      // the input's elements will be sorted
+	guardKey       = "%key"       // the argument will be compared with others of its kind
+	guardEvent     = "%event"     // the argument is a path with a value, as tostream gives them
+	guardTest      = "%test"      // the arguments are a regular expression, matched once, and its flags
+	guardMatch     = "%match"     // the same, matched again and again if the flags have a g
+	guardScan      = "%scan"      // the same, matched again and again
 )
 
 // operands are the functions that take an operator's operands and give them as an array.
@@ -50,11 +54,10 @@ var free = set(`empty/0 not/0 type/0 now/0 select/1 first/0 first/1 last/0 last/
 
 // walking are the builtins whose time and memory follow the size of their input and of what their arguments give.
 var walking = set(`error/0 error/1 length/0 utf8bytelength/0 keys/0 has/1 in/1 abs/0 add/0 map/1 map_values/1 to_entries/0 from_entries/0
-	with_entries/1 toboolean/0 reverse/0 min/0 max/0 min_by/1 max_by/1 sort/0 sort_by/1 group_by/1
-	unique/0 unique_by/1 recurse/0 all/0 any/0 walk/1 del/1 paths/0 paths/1 pick/1 tostream/0
-	fromstream/1 truncate_stream/1 bsearch/1 IN/1 IN/2 startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1
+	with_entries/1 toboolean/0 reverse/0 recurse/0 all/0 any/0 walk/1 del/1 paths/0 paths/1 pick/1 tostream/0
+	truncate_stream/1 bsearch/1 IN/1 IN/2 startswith/1 endswith/1 ltrimstr/1 rtrimstr/1 trimstr/1
 	ltrim/0 rtrim/0 trim/0 ascii_downcase/0 ascii_upcase/0 implode/0 combinations/0 combinations/1
-	gmtime/0 localtime/0 mktime/0 todate/0 fromdate/0 todateiso8601/0 fromdateiso8601/0 INDEX/1`)
+	gmtime/0 localtime/0 mktime/0 todate/0 fromdate/0 todateiso8601/0 fromdateiso8601/0 INDEX/1 INDEX/2`)
 
 // guarded are the builtins that need more: what goes before them, and around their first argument.
 var guarded = map[string]struct{ before, argument string }{
@@ -75,6 +78,12 @@ var guarded = map[string]struct{ before, argument string }{
 	"rindex/1":   {guardText, guardPair},
 	"join/1":     {guardWalk, guardPair},
 
+	"sort/0": {guardSort, ""}, "unique/0": {guardSort, ""}, "min/0": {guardSort, ""}, "max/0": {guardSort, ""},
+	"sort_by/1": {guardWalk, guardKey}, "group_by/1": {guardWalk, guardKey}, "unique_by/1": {guardWalk, guardKey},
+	"min_by/1": {guardWalk, guardKey}, "max_by/1": {guardWalk, guardKey},
+
+	"fromstream/1": {guardWalk, guardEvent},
+
 	"nth/1":      {guardWalk, guardIndex},
 	"nth/2":      {guardWalk, guardIndex},
 	"getpath/1":  {"", guardPath},
@@ -88,11 +97,11 @@ var guarded = map[string]struct{ before, argument string }{
 	"test/1": {guardWalk, guardTest}, "test/2": {guardWalk, guardTest},
 	"match/1": {guardWalk, guardMatch}, "match/2": {guardWalk, guardMatch},
 	"capture/1": {guardWalk, guardMatch}, "capture/2": {guardWalk, guardMatch},
-	"scan/1": {guardWalk, guardMatch}, "scan/2": {guardWalk, guardMatch},
-	"split/2":  {guardWalk, guardMatch},
-	"splits/1": {guardWalk, guardMatch}, "splits/2": {guardWalk, guardMatch},
+	"scan/1": {guardWalk, guardScan}, "scan/2": {guardWalk, guardScan},
+	"split/2":  {guardWalk, guardScan},
+	"splits/1": {guardWalk, guardScan}, "splits/2": {guardWalk, guardScan},
 	"sub/2": {guardWalk, guardMatch}, "sub/3": {guardWalk, guardMatch},
-	"gsub/2": {guardWalk, guardMatch}, "gsub/3": {guardWalk, guardMatch},
+	"gsub/2": {guardWalk, guardScan}, "gsub/3": {guardWalk, guardScan},
 }
 
 func set(names string) map[string]bool {
@@ -109,21 +118,22 @@ func builtin(name string) bool {
 }
 
 // guard rewrites a query so that whatever can do much in one instruction is announced before: functions are put before
-// and around it that give what they get. It refuses what is not known to it. What it makes has names that cannot be
+// and around it that give what they get. It refuses what is not known to it, and
+// tells how large the query is. What it makes has names that cannot be
 // written, so that no definition of the query's own stands in for them.
-func guard(source string, query *gojq.Query) error {
+func guard(source string, query *gojq.Query) (nodes int, err error) {
 	g := &guarding{source: source, defined: map[string]bool{}}
 	if query.Meta != nil || len(query.Imports) > 0 {
-		return syntaxErrorAt(source, 0, "there are no modules here")
+		return 0, syntaxErrorAt(source, 0, "there are no modules here")
 	}
 	g.define(reflect.ValueOf(query))
 	if g.err == nil {
-		g.walk(reflect.ValueOf(query))
+		nodes = g.walk(reflect.ValueOf(query))
 	}
 	if g.err != nil {
-		return g.err
+		return 0, g.err
 	}
-	return nil
+	return nodes, nil
 }
 
 type guarding struct {
@@ -148,7 +158,11 @@ func (g *guarding) define(v reflect.Value) {
 		if def, ok := v.Interface().(*gojq.FuncDef); ok {
 			names := []string{fmt.Sprintf("%s/%d", def.Name, len(def.Args))}
 			for _, arg := range def.Args {
-				names = append(names, strings.TrimPrefix(arg, "$")+"/0") // $x is x too
+				// $x is x too. One that is called like a builtin stands in for it as nothing but a value; what is put
+				// before the builtin does not harm it.
+				if name, value := strings.CutPrefix(arg, "$"); !value || name == "add" || !builtin(name+"/0") {
+					names = append(names, name+"/0")
+				}
 			}
 			for _, name := range names {
 				if builtin(name) {
@@ -298,7 +312,7 @@ func (g *guarding) index(x *gojq.Index) {
 		if t.Type == gojq.TermTypeString && t.Str.Queries == nil {
 			return
 		}
-		if n, err := strconv.Atoi(t.Number); t.Type == gojq.TermTypeNumber && err == nil && n <= 1<<10 {
+		if n, err := strconv.Atoi(t.Number); t.Type == gojq.TermTypeNumber && err == nil && n <= freeIndex {
 			return
 		}
 	}
@@ -313,6 +327,8 @@ func (g *guarding) function(t *gojq.Term) {
 	name := fmt.Sprintf("%s/%d", f.Name, len(f.Args))
 	rule, special := guarded[name]
 	switch {
+	case rule.argument == guardTest || rule.argument == guardMatch || rule.argument == guardScan:
+		matching(t, rule.argument)
 	case special:
 		for i, arg := range f.Args {
 			if i == 0 && rule.argument != "" {
@@ -340,6 +356,32 @@ func (g *guarding) function(t *gojq.Term) {
 		g.refuse(f.Name, fmt.Sprintf("there is no function %s here", name))
 	}
 }
+
+// matching makes re as $re | flags as $flags | check($re; $flags) | test($re; $flags) of test(re; flags), and the same of
+// what is like it: a match cannot be judged without its flags.
+func matching(t *gojq.Term, check string) {
+	inner := *t
+	inner.SuffixList = nil
+	args := t.Func.Args
+	re, flags := args[0], &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeNull}}
+	for i := 1; i < len(args); i++ {
+		if i == 1 && (t.Func.Name == "sub" || t.Func.Name == "gsub") {
+			args[i] = pipe(args[i], call(guardWalk)) // the replacement
+			continue
+		}
+		flags, args[i] = args[i], call(regexFlags)
+	}
+	args[0] = call(regexPattern)
+	body := pipe(call(guardWalk), pipe(call(check, call(regexPattern), call(regexFlags)), &gojq.Query{Term: &inner}))
+	body = &gojq.Query{Op: gojq.OpPipe, Left: flags, Patterns: []*gojq.Pattern{{Name: regexFlags}}, Right: body}
+	body = &gojq.Query{Op: gojq.OpPipe, Left: re, Patterns: []*gojq.Pattern{{Name: regexPattern}}, Right: body}
+	*t = gojq.Term{Type: gojq.TermTypeQuery, Query: body, SuffixList: t.SuffixList}
+}
+
+const (
+	regexPattern = "$%pattern"
+	regexFlags   = "$%flags"
+)
 
 func identity() *gojq.Query { return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIdentity}} }
 

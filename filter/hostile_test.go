@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,9 +14,13 @@ import (
 func mebibyte() *event.Event {
 	items := strings.TrimSuffix(strings.Repeat(`{"sku":"a","n":1},`, 25000), ",")
 	list := strings.TrimSuffix(strings.Repeat("0,", 100000), ",")
+	var members strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&members, `"%d":0,`, i)
+	}
 	return &event.Event{
 		Topic:   "t",
-		Payload: []byte(`{"s":"` + strings.Repeat("a", 300000) + `","l":[` + list + `],"items":[` + items + `]}`),
+		Payload: []byte(`{"s":"` + strings.Repeat("a", 300000) + `","l":[` + list + `],"items":[` + items + `],"m":{` + members.String() + `"":0}}`),
 	}
 }
 
@@ -54,6 +59,13 @@ func TestHostileFilters(t *testing.T) {
 		`data.l.all(x, data.s.contains("aaaaaaab") || true)`,
 		`data.l.all(x, data.l.map(y, [y, y]).size() > 0)`,
 		`data.l.all(x, (data.l + data.l + data.l)[3] == 0)`,
+		`data.l.all(x, data.l == data.l)`, `data.l.all(x, !(5 in data.l) || true)`,
+		`[data.l]` + strings.Repeat(".map(a,a+a)", 11) + `.exists(a, 5 in a)`,
+		`data.l.all(x, data.m[data.s] == 1 || true)`, `data.l.all(x, size({data.s: 1}) == 1)`,
+		`data.l.all(x, data.m[{data.s: 1}["a"]] == 1 || true)`, `data.l.all(x, !(5 in data.m) && data.m.exists(k, true))`,
+		`data.l.all(x, "x".matches("` + strings.Repeat(`\\pL`, 250) + `") || true)`,
+		`data.l.all(x, "x".matches("(?i)[` + strings.Repeat(`\\pL`, 8) + `]") || true)`,
+		`data.l.all(x, "x".matches(string(x) + "((a{10}){10}){15}") || true)`,
 	} {
 		f, err := Compile(source)
 		if err != nil {
@@ -101,7 +113,17 @@ func TestHostileTransforms(t *testing.T) {
 		`2 | until(false; . * .)`, `12345678901234567890 | until(false; . * .)`, `try until(false; .) catch 1`,
 		`[repeat(.l[])]`, `.l | until(false; map(.))`, `.l as $l | [range(100)] | map($l) | unique`,
 		`[.s, .s, .s, .s]`, `[..]`, `until(false; now | strftime("%c" * 500))`, `[.items[] | .x = $time | .y = .] | until(false; .)`,
-		`[range(200000)] | sort_by(tostring | explode)`, `until(false; .s | split("") | empty, .)`,
+		`[range(200000)] | sort_by(tostring | explode)`,
+		`"a" * 10000 | [match("a.*b|a"; "g")]`, `"a" * 50000 | [match("a"; "g")]`, `"a" * 20000 | [match("()" * 200; "g")]`,
+		`"a\n" * 20000 | [match(["a.*b|a", "gm"])]`, `"A" * 20000 | gsub("a.*b|a"; ""; "i")`, `"a," * 30000 | [splits(",")]`,
+		`[range(1000)] as $a | [range(4000) | [$a, (. * 7919 % 7001)]] | sort`,
+		`[range(1000)] as $a | [range(4000)] | group_by([$a, (. * 7919 % 7001)])`,
+		`[range(1000) | {key: tostring}] | from_entries as $a | [range(1000) | [$a, (. * 7919 % 7001)]] | sort`,
+		`[range(500)] as $a | [range(1000) | $a + [1]] - [range(1000) | $a + [2]]`,
+		`[[range(20000)]] | contains([[range(20000) | 19999]])`, `[range(500)] as $a | [range(9000) | $a] | indices([range(500) | $a] + [1])`,
+		`[range(1e6) | null | .[1024] = 0]`, `[range(1e6) as $i | null | setpath([1024]; 0)]`, `[range(1e6) | null | pick(.[1000])]`,
+		`[range(200000) | "a"] as $p | null | setpath($p; 1)`, `[range(200000) | "a"] as $p | null | delpaths([$p])`,
+		`fromstream([[5000000], 1], [[5000000]])`, `[fromstream(range(1e6) | [[1024], 1], [[1024]])]`, `until(false; .s | split("") | empty, .)`,
 	} {
 		tr, err := CompileTransform(source)
 		if err != nil {

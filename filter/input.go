@@ -16,6 +16,13 @@ import (
 // values; nothing that people exchange comes near it.
 const maxDepth = 512
 
+// maxParsed is how many bytes a payload may have to be looked at, and maxValues how many values, members and places in
+// arrays: a byte may become some sixty of memory.
+const (
+	maxParsed = 16 << 20
+	maxValues = 1 << 20
+)
+
 // maxNumber is how many characters a payload's number may have: those that are computed with cost the square of it.
 const maxNumber = 1 << 10
 
@@ -33,8 +40,8 @@ type Input struct {
 // NewInput looks at an event, whose time is now if the log has not given it one yet.
 //
 // Whatever the content type says, a payload that is JSON (RFC 8259) is data, and any other one is null. So is one that
-// is nested more than 512 levels deep or has a number of more than 1024 characters. Of two members of an object with
-// the same name the last one counts.
+// is larger than 16 MiB or has more than a million values, is nested more than 512 levels deep or has a number of more
+// than 1024 characters. Of two members of an object with the same name the last one counts.
 func NewInput(ev *event.Event, now time.Time) *Input {
 	t := ev.Time
 	if t.IsZero() {
@@ -84,7 +91,10 @@ func parse(payload []byte) any {
 // worthParsing reports whether the bytes keep the bounds that [NewInput] names. What it says of bytes that are not JSON
 // does not count.
 func worthParsing(payload []byte) bool {
-	depth, number, quoted := 0, 0, false
+	if len(payload) > maxParsed {
+		return false
+	}
+	depth, number, values, quoted := 0, 0, 0, false
 	for i := 0; i < len(payload); i++ {
 		c := payload[i]
 		if quoted {
@@ -95,6 +105,11 @@ func worthParsing(payload []byte) bool {
 				quoted = false
 			}
 			continue
+		}
+		if c == ',' || c == ':' || c == '[' || c == '{' {
+			if values++; values > maxValues {
+				return false
+			}
 		}
 		switch {
 		case c == '"':

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"math/bits"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
 )
@@ -17,6 +19,12 @@ const maxWork = 8 << 20
 
 // opcodeWork is what each of gojq's instructions costs.
 const opcodeWork = 4
+
+// clockWork is after how many units the clock is looked at: not after so many instructions, which may be long ones.
+const clockWork = 2048
+
+// freeIndex is how large an index may be to cost nothing; null | .[freeIndex] = 0 makes an array so long.
+const freeIndex = 64
 
 // maxIndex is how large an array's index may be: null | .[1000000000] = 0 makes an array so long.
 const maxIndex = 1 << 20
@@ -32,7 +40,7 @@ type machine struct {
 	context context.Context
 	work    int
 	stop    error
-	ticks   uint
+	unseen  int // units used since the clock was looked at
 
 	// patterns are the regular expressions that gojq has compiled for this code, and keeps without bound.
 	patterns map[string]bool
@@ -50,9 +58,6 @@ var ended = func() chan struct{} {
 // Done is called for each instruction.
 func (m *machine) Done() <-chan struct{} {
 	m.use(opcodeWork)
-	if m.ticks++; m.ticks%256 == 0 && m.stop == nil && m.context.Err() != nil {
-		m.interrupted()
-	}
 	if m.stop != nil {
 		return ended
 	}
@@ -85,6 +90,13 @@ func (m *machine) use(units int) bool {
 		return false
 	}
 	m.work -= units
+	if m.unseen += units + 1; m.unseen > clockWork {
+		m.unseen = 0
+		if m.context.Err() != nil {
+			m.interrupted()
+			return false
+		}
+	}
 	return true
 }
 
@@ -144,7 +156,11 @@ func (m *machine) functions() []gojq.CompilerOption {
 			if err != nil {
 				return err
 			}
-			if arguments > 0 && name != guardCall {
+			switch name {
+			case guardCall, guardTest, guardMatch, guardScan:
+				return v
+			}
+			if arguments > 0 {
 				return args[0]
 			}
 			return v
@@ -171,8 +187,7 @@ func (m *machine) functions() []gojq.CompilerOption {
 		return nil
 	})
 	announce(guardPair, 1, func(v any, args []any) error {
-		m.weigh(args[0], 1, 0)
-		m.use(max(size(v), 1) * max(size(args[0]), 1) / pairsPerUnit(v, args[0]))
+		m.pairs(v, args[0])
 		return nil
 	})
 	announce(guardIndex, 1, func(_ any, args []any) error { return m.index(args[0]) })
@@ -199,8 +214,31 @@ func (m *machine) functions() []gojq.CompilerOption {
 		m.use(2 * longest * len(rows))
 		return nil
 	})
-	announce(guardTest, 1, func(v any, args []any) error { return m.regex(v, args[0], 0) })
-	announce(guardMatch, 1, func(v any, args []any) error { return m.regex(v, args[0], matchWork) })
+	announce(guardSort, 0, func(v any, _ []any) error {
+		m.weigh(v, 1, 0)
+		if elements, ok := v.([]any); ok {
+			for _, element := range elements {
+				if m.weigh(element, 2*bits.Len(uint(len(elements))), 0); m.stop != nil {
+					break
+				}
+			}
+		}
+		return nil
+	})
+	announce(guardKey, 1, func(_ any, args []any) error {
+		m.weigh(args[0], keyWork, 0)
+		return nil
+	})
+	announce(guardEvent, 1, func(_ any, args []any) error {
+		m.weigh(args[0], 1, 0)
+		if pair, ok := args[0].([]any); ok && len(pair) > 0 {
+			return m.path(pair[0], 1)
+		}
+		return nil
+	})
+	announce(guardTest, 2, func(v any, args []any) error { return m.regex(v, args[0], args[1], false, false) })
+	announce(guardMatch, 2, func(v any, args []any) error { return m.regex(v, args[0], args[1], true, false) })
+	announce(guardScan, 2, func(v any, args []any) error { return m.regex(v, args[0], args[1], true, true) })
 	for op, name := range operands {
 		options = append(options, gojq.WithFunction(name, 2, 2, func(_ any, args []any) any {
 			m.operate(op, args[0], args[1])
@@ -244,7 +282,7 @@ func (m *machine) operate(op gojq.Operator, l, r any) {
 		}
 	case gojq.OpSub:
 		if _, ok := l.([]any); ok {
-			m.use(size(l) * max(size(r), 1))
+			m.pairs(l, r)
 		}
 	}
 }
@@ -257,14 +295,24 @@ func plainScalar(v any) bool {
 	return false
 }
 
-// pairsPerUnit is how many pairs of elements are looked at for a unit: bytes are faster.
-func pairsPerUnit(v, arg any) int {
-	if _, ok := v.(string); ok {
-		if _, ok := arg.(string); ok {
-			return 64
-		}
+// keyWork is what a value of a key that others are sorted by takes: as many comparisons as a long list needs.
+const keyWork = 24
+
+// pairs announces that what is in v, however deep, may be compared with what is in arg: contains and the difference of
+// arrays go down on both sides.
+func (m *machine) pairs(v, arg any) {
+	l, leftText := v.(string)
+	r, rightText := arg.(string)
+	if leftText && rightText {
+		m.use(len(l)/4 + len(r)/4 + len(l)*len(r)/64)
+		return
 	}
-	return 1
+	before := m.work
+	m.weigh(v, 1, 0)
+	left := before - m.work
+	before = m.work
+	m.weigh(arg, 1, 0)
+	m.use(left * (before - m.work) / 4)
 }
 
 func (m *machine) index(v any) error {
@@ -278,7 +326,7 @@ func (m *machine) index(v any) error {
 		if ok && (n > maxIndex || n < -maxIndex) {
 			return errors.New("an index is too large")
 		}
-		if n > 1<<10 {
+		if n > freeIndex {
 			m.use(n / 2)
 		}
 		return nil
@@ -292,6 +340,9 @@ func (m *machine) path(v any, depth int) error {
 		return nil // the function itself complains
 	}
 	m.use(len(elements))
+	if depth == 1 && len(elements) > maxValueDepth {
+		return errors.New("a path is too long")
+	}
 	for _, element := range elements {
 		if _, ok := element.([]any); ok && depth == 0 {
 			if err := m.path(element, 1); err != nil {
@@ -302,19 +353,19 @@ func (m *machine) path(v any, depth int) error {
 		if err := m.index(element); err != nil {
 			return err
 		}
+		if n, ok := element.(int); ok && n > freeIndex {
+			m.use(n / 2) // where nothing else is said about a path, it is one to be made
+		}
 	}
 	return nil
 }
 
-// matchWork is what one match of many takes for each byte of the text: each is an object with several members.
-const matchWork = 64
-
-func (m *machine) regex(text, pattern any, each int) error {
-	flags := ""
+// regex announces that a text is matched once or, as the flags or the function say, again and again.
+func (m *machine) regex(text, pattern, flags any, matching, always bool) error {
 	if list, ok := pattern.([]any); ok && len(list) > 0 {
 		pattern = list[0]
 		if len(list) > 1 {
-			flags, _ = list[1].(string)
+			flags = list[1]
 		}
 	}
 	s, ok := text.(string)
@@ -325,18 +376,77 @@ func (m *machine) regex(text, pattern any, each int) error {
 	if !ok {
 		return nil
 	}
-	if len(flags) > 8 {
-		return errors.New("there are no so many flags of a regular expression")
+	f, _ := flags.(string)
+	if len(f) > 8 {
+		return errors.New("a regular expression has too many flags")
 	}
-	re, err := compileRegex(strings.ReplaceAll(p, "(?<", "(?P<"))
+	// As gojq writes the flags that change what is matched.
+	written := p
+	if strings.ContainsRune(f, 'i') {
+		written = "(?i)" + written
+	}
+	if strings.ContainsRune(f, 'm') {
+		written = "(?s)" + written
+	}
+	re, err := compileRegex(written)
 	if err != nil {
+		m.use(maxRegexInstructions)
 		return err
 	}
-	if !m.patterns[p] {
-		m.use(4096 + 64*re.instructions)
-		m.patterns[p] = true
+	if key := f + "/" + p; !m.patterns[key] {
+		m.use(4096 + 64*re.instructions + re.estimate)
+		m.patterns[key] = true
 	}
 	m.use(re.work(len(s)) / 2)
-	m.use(each * len(s))
+	switch {
+	case !matching || m.stop != nil:
+	case always || strings.ContainsRune(f, 'g'):
+		m.scan(re, s)
+	default:
+		m.match(re, len(s))
+	}
 	return nil
+}
+
+// match announces one match that ends at a place: it and its groups become objects, for each of which the characters
+// before it are counted.
+func (m *machine) match(re *regex, end int) bool {
+	return m.use((1 + re.NumSubexp()) * (24 + end/8))
+}
+
+// scan announces all matches in a text. How many there are, and how far the automaton reads ahead for each of them (for
+// a.*b|a it is all the rest), nobody can tell from the expression: so a text that is not short is gone through here
+// first, match by match, while the account is kept.
+func (m *machine) scan(re *regex, s string) {
+	if len(s) < 64 {
+		m.use((len(s) + 1) * (re.work(len(s))/2 + (1+re.NumSubexp())*24) / 4)
+		return
+	}
+	for at, first := 0, true; at <= len(s); first = false {
+		expression, from := re.Regexp, 0
+		if !first {
+			var err error
+			if expression, err = re.further(); err != nil {
+				m.use(-1)
+				return
+			}
+			_, width := utf8.DecodeLastRuneInString(s[:at])
+			from = at - width
+		}
+		text := strings.NewReader(s[from:])
+		found := expression.FindReaderIndex(text)
+		read := len(s) - from - text.Len()
+		if !m.use(read*re.instructions/2) || found == nil {
+			return
+		}
+		end := from + found[1]
+		if !m.match(re, end) {
+			return
+		}
+		if end == at { // nothing was matched, or nothing but the end of the last match
+			_, width := utf8.DecodeRuneInString(s[at:])
+			end += max(width, 1)
+		}
+		at = end
+	}
 }

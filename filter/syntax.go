@@ -47,7 +47,10 @@ const maxDetail = 200
 
 // clip makes one short line of a library's message.
 func clip(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	s = strings.TrimSpace(s)
+	if end := strings.IndexAny(s, "\r\n"); end >= 0 {
+		s = s[:end]
+	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) <= maxDetail {
 		return s

@@ -34,9 +34,10 @@ var (
 // Transform is a compiled jq expression. It is safe for concurrent use with different inputs.
 type Transform struct {
 	query *gojq.Query
+	bytes int // an estimate of what one machine keeps
 
 	mu   sync.Mutex
-	idle []*machine // at most as many as may run at once
+	idle []*machine // at most as many as may run at once, and one if they are large
 }
 
 // CompileTransform compiles a jq expression (jq 1.7, as gojq has it). Its input is the payload, when it is JSON, or null;
@@ -96,10 +97,11 @@ func compileTransform(source string) (t *Transform, err error) {
 		}
 		return nil, err
 	}
-	if err := guard(source, query); err != nil {
+	nodes, err := guard(source, query)
+	if err != nil {
 		return nil, err
 	}
-	t = &Transform{query: query}
+	t = &Transform{query: query, bytes: nodes << 10}
 	m, err := t.newMachine()
 	if err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func (t *Transform) put(m *machine) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.idle) < cap(running) {
+	if len(t.idle) == 0 || len(t.idle) < cap(running) && t.bytes < entryBytes {
 		t.idle = append(t.idle, m)
 	}
 }
