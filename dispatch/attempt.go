@@ -22,7 +22,7 @@ func (s *scheduler) start(ctx context.Context, workers *sync.WaitGroup, t *task)
 	l, ev := t.lane, t.ev
 	s.unhold(t)
 	l.set(t, inFlight)
-	t.round = l.window.round
+	t.era, t.round = l.era, l.window.round
 	l.inFlight++
 	if t.retry() {
 		l.retrying++
@@ -54,7 +54,7 @@ func (s *scheduler) finish(f finished, now time.Time) {
 	}
 	s.inFlight--
 	s.metrics.inFlight.Set(float64(s.inFlight))
-	defer func() { s.touch(l, now) }()
+	defer func() { s.settleDown(l, now) }()
 
 	var gone *store.GoneError
 	switch {
@@ -62,8 +62,7 @@ func (s *scheduler) finish(f finished, now time.Time) {
 		// Retention removed the event, and with it what was owed; the store leaves a settlement of it out.
 		s.floor.recorded(t)
 		s.tellWait(t, true)
-		s.leave(t)
-		s.forget(l)
+		s.leave(t, now)
 		return
 	case f.Interrupted || f.err != nil && s.stopping:
 		return // the log or its row keeps it owed
@@ -99,13 +98,14 @@ func (s *scheduler) judgeAttempt(result *settlement, f finished, inFlightThen in
 	claimed := t.wait != nil && t.wait.claim(f.Answer)
 	answered := attempt.Outcome.Answered() || f.TooLarge // else a status may stand there that came without the rest
 	success := answered && attempt.Status >= 200 && attempt.Status < 300
-	if success && l.ailing {
+	current := l.open() && t.era == l.era // else it says nothing about the webhook as it is now
+	if success && l.ailing && current {
 		if ev := s.announceRecovered(t); ev != nil {
 			s.pending.announced = append(s.pending.announced, ev)
 		}
 		s.log.Info("a webhook has recovered", "webhook", l.webhook.ID, "failing_since", l.failingSince)
 	}
-	if l.open() {
+	if current {
 		if disable := s.judge(l, &attempt, success, now); disable != "" {
 			result.Disable = disable
 		}
@@ -113,7 +113,7 @@ func (s *scheduler) judgeAttempt(result *settlement, f finished, inFlightThen in
 	switch {
 	case success:
 		result.State = event.Delivered
-	case answered && attempt.Status == 410:
+	case answered && attempt.Status == 410 && (current || !l.open()):
 		result.State, result.Reason, result.Disable = event.Failed, event.ReasonGone, event.DisabledGone
 	case claimed:
 		result.State, result.Reason = event.Failed, event.ReasonAnswered
@@ -149,14 +149,16 @@ func (s *scheduler) judgeAttempt(result *settlement, f finished, inFlightThen in
 		s.metrics.disabled.Inc()
 		s.log.Warn("a webhook is disabled", "webhook", l.webhook.ID, "why", disabledWhy(result.Disable))
 	}
-	if answered && (attempt.Status == 429 || attempt.Status == 503) && f.RetryAfter > 0 {
+	if current && answered && (attempt.Status == 429 || attempt.Status == 503) && f.RetryAfter > 0 {
 		if until := now.Add(min(f.RetryAfter, event.MaxRetryAfter)); until.After(l.gate) {
 			l.gate = until
 			s.setHealth(l, now)
 		}
 	}
 	t.attempts = max(t.attempts, attempt.Number)
-	s.pace(t, success, attempt.Outcome, inFlightThen, result.Due, now)
+	if current {
+		s.pace(t, success, attempt.Outcome, inFlightThen, result.Due, now)
+	}
 	if s.debug {
 		s.log.Debug("attempt", "delivery", t.id, "webhook", l.webhook.ID, "attempt", attempt.Number, "outcome", attempt.Outcome,
 			"status", attempt.Status, "duration", attempt.Duration, "state", result.State, "error", f.Err)
@@ -181,7 +183,7 @@ func (s *scheduler) pace(t *task, success bool, outcome event.Outcome, inFlightT
 			l.probe.task = t
 		}
 		s.pauseProbe(l, now)
-	case l.window.failed(t.round) && l.open():
+	case l.window.failed(t.round):
 		if due.IsZero() {
 			t = nil // it has ended
 		}

@@ -13,21 +13,28 @@ import (
 type loaded struct {
 	lane *lane
 	store.Backlog
-	full bool // there may be more that is due now
-	err  error
+	full   bool // there may be more that is due now
+	prober bool // it was asked for one delivery to probe with, due or not
+	err    error
 }
 
-// load asks the store for a piece of a lane's backlog.
-func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, now time.Time) {
+// whenever is later than anything is due.
+const whenever = 100 * 365 * 24 * time.Hour
+
+// load asks the store for a piece of a lane's backlog; or, to probe with, for its first delivery, even if it is not due.
+func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, now time.Time, prober bool) {
 	l.loading = true
 	l.nextDue = time.Time{}
-	l.released = make(map[event.Cursor]struct{})
+	l.released, l.yielded, l.void = make(map[event.Cursor]struct{}), make(map[uint64]struct{}), false
 	id := l.webhook.ID
 	// Rows that are held come back too, and first: asking for as many more keeps the load from returning only those.
 	limit := l.room() + len(l.held)
+	if prober {
+		limit, now = 1+len(l.held), now.Add(whenever)
+	}
 	workers.Go(func() {
 		backlog, err := s.store.Backlog(ctx, id, now, limit)
-		s.loaded <- loaded{l, backlog, len(backlog.Due) == limit, err}
+		s.loaded <- loaded{l, backlog, len(backlog.Due) == limit && !prober, prober, err}
 	})
 }
 
@@ -35,8 +42,8 @@ func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 	s.takeNews(now) // rows can be newer than what is known of their webhook
 	l := got.lane
-	released := l.released
-	l.loading, l.released = false, nil
+	released, yielded, void := l.released, l.yielded, l.void
+	l.loading, l.released, l.yielded, l.void = false, nil, nil, false
 	switch {
 	case got.err != nil:
 		if !s.stopping {
@@ -51,27 +58,56 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 	if got.err == nil {
 		l.parked = got.Parked
 	}
+	if void {
+		// The rows may have been behind the line that closing drew.
+		got.Due = nil
+		l.expect(now)
+	}
 	for _, row := range got.Due {
 		if l.held[row.ID.Event] != nil {
 			continue
 		}
-		if _, ok := released[row.ID.Event]; ok {
-			// The row is older than what was settled while the load was under way. If it is due again, the next load
-			// shows it.
+		// A row can be older than what was settled while the load was under way. So can its having the turn: one that
+		// comes before it may have got its row meanwhile. What is due all the same, the next load shows.
+		_, gone := released[row.ID.Event]
+		_, late := yielded[row.OrderKey]
+		if gone || late {
 			l.expect(now)
+			continue
+		}
+		if row.Due.After(now) && (l.probe == nil || l.probe.task != nil || !l.open()) {
+			l.expect(row.Due)
 			continue
 		}
 		t := &task{
 			id: row.ID, tenant: row.Tenant, event: row.EventID, topic: row.Topic, accepted: row.CreatedAt, lane: l,
 			key: row.OrderKey, wait: s.waitFor(row.EventID), attempts: row.Attempts, step: row.Step, replay: row.Replay,
+			began: scheduleBegan(l.webhook, row.Step, row.Due),
 		}
 		l.held[row.ID.Event] = t
 		if !l.open() {
 			s.callOff(t, l.callOffReason(), now)
 			continue
 		}
+		if row.Due.After(now) {
+			s.probeWith(t, row.Due)
+			continue
+		}
 		l.queue(t)
 	}
-	s.forget(l)
-	s.touch(l, now)
+	s.settleDown(l, now)
+}
+
+// probeWith has a webhook that is down probed by a delivery that is not due.
+func (s *scheduler) probeWith(t *task, due time.Time) {
+	l := t.lane
+	t.due = due
+	if t.key != 0 && !l.turns.join(t) {
+		// Others of its key are in memory: theirs is the turn.
+		l.turns.leave(t)
+		l.release(t)
+		l.expect(due)
+		return
+	}
+	l.probe.task = t
 }

@@ -53,7 +53,10 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 	t := l.held[h.id.Event]
 	switch {
 	case !h.canceled && t != nil && t.idle():
-		t.step, t.due, t.replay = 0, time.Time{}, h.replayed
+		t.step, t.due, t.began, t.replay = 0, time.Time{}, now, h.replayed
+		if l.probe != nil {
+			l.probe.at = now // somebody believes that the receiver is back
+		}
 	case !h.canceled:
 		if t != nil {
 			t.reopened, t.canceled = true, false
@@ -61,7 +64,7 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 		l.expect(now)
 	case t != nil && t.idle():
 		s.floor.recorded(t)
-		s.leave(t)
+		s.leave(t, now)
 		s.tellWait(t, true)
 	case t != nil:
 		s.floor.recorded(t)
@@ -70,9 +73,10 @@ func (s *scheduler) doneByHand(h byHand, now time.Time) {
 		if w := s.waitFor(h.event); w != nil {
 			w.settled(h.id.Webhook, true)
 		}
-		if l.parked {
-			l.expect(now) // its turn may have gone to the next one
+		if l.loading {
+			l.released[h.id.Event] = struct{}{}
 		}
+		l.expect(now) // its turn may have gone to the next one
 	}
 	s.touch(l, now)
 }

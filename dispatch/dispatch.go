@@ -66,6 +66,7 @@ type Dispatcher struct {
 	waits   map[event.ID]*Wait
 	changes []store.WebhookChange // not yet seen by the scheduler
 	byHand  []byHand              // not yet seen by the scheduler
+	freed   []event.ID            // webhooks of which retention released what was parked; not yet seen by the scheduler
 
 	changed chan struct{} // changes or byHand has something
 	asks    chan healthAsk
@@ -136,10 +137,10 @@ func (d *Dispatcher) nudge() {
 }
 
 // news takes what happened since the last call.
-func (d *Dispatcher) news() ([]store.WebhookChange, []byHand) {
+func (d *Dispatcher) news() (changes []store.WebhookChange, hands []byHand, freed []event.ID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changes, hands := d.changes, d.byHand
-	d.changes, d.byHand = nil, nil
-	return changes, hands
+	changes, hands, freed = d.changes, d.byHand, d.freed
+	d.changes, d.byHand, d.freed = nil, nil, nil
+	return changes, hands, freed
 }

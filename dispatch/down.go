@@ -60,17 +60,28 @@ func (s *scheduler) comeUp(l *lane, now time.Time) {
 	if p != nil {
 		s.metrics.down.Dec()
 	}
+	round := l.window.round + 1 // what is in flight says nothing about the new window
 	l.window = newWindow(l.webhook.MaxInFlight)
+	l.window.round = round
 	l.since = now
 	if p != nil && p.task != nil && p.task.phase == queued {
 		// Its row is in the store, pending, and due when its schedule says.
 		s.retire(p.task, now)
-		l.expect(p.task.due)
+		l.expect(latest(p.task.due, now))
 	}
 }
 
-// patience is how old a delivery gets behind a webhook that is down: as old as if all of its schedule had been used up,
-// and at least as old as to have a probe made before it.
+// scheduleBegan returns about when the schedule began of which a delivery has used so many steps and is due for the next:
+// when its event was accepted, or when somebody made it pending again.
+func scheduleBegan(w *event.Webhook, step int, due time.Time) time.Time {
+	for _, d := range w.Retry[:min(step, len(w.Retry))] {
+		due = due.Add(-d)
+	}
+	return due
+}
+
+// patience is how long a delivery waits behind a webhook that is down, from when its schedule began: as long as if all of
+// it had been used up, and at least as long as to have a probe made before it.
 func patience(w *event.Webhook) time.Duration {
 	sum := time.Duration(0)
 	for _, d := range w.Retry {
@@ -84,8 +95,8 @@ func (l *lane) oldestGivesUp() time.Time {
 	var at time.Time
 	for _, q := range [...]*fifo[*task]{&l.urgent, &l.fresh, &l.backlog, &l.retries} {
 		skipDropped(q)
-		if q.len() > 0 && (at.IsZero() || q.at(0).accepted.Before(at)) {
-			at = q.at(0).accepted
+		if q.len() > 0 && (at.IsZero() || q.at(0).began.Before(at)) {
+			at = q.at(0).began
 		}
 	}
 	if at.IsZero() {
@@ -99,7 +110,7 @@ func (s *scheduler) giveUpParked(l *lane, now time.Time) {
 	before := now.Add(-patience(l.webhook))
 	given := 0
 	for _, q := range [...]*fifo[*task]{&l.urgent, &l.fresh, &l.backlog, &l.retries} {
-		for skipDropped(q); q.len() > 0 && !q.at(0).accepted.After(before); skipDropped(q) {
+		for skipDropped(q); q.len() > 0 && !q.at(0).began.After(before); skipDropped(q) {
 			if given++; given > giveUpAtOnce {
 				s.touch(l, now)
 				return

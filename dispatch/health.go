@@ -141,8 +141,12 @@ func (s *scheduler) judge(l *lane, a *event.Attempt, success bool, now time.Time
 	}
 	l.record.add(now, success, a.Duration)
 	if success {
-		if l.failures > 0 || l.ailing {
+		passed := !l.gate.IsZero() && !l.gate.After(now)
+		if l.failures > 0 || l.ailing || passed {
 			l.failures, l.failingSince, l.ailing = 0, time.Time{}, false
+			if passed {
+				l.gate = time.Time{}
+			}
 			s.setHealth(l, now)
 		}
 		return ""
@@ -163,9 +167,8 @@ func (s *scheduler) judge(l *lane, a *event.Attempt, success bool, now time.Time
 // beginAnew forgets how a webhook was doing: it was enabled again, or leads to another receiver.
 func (s *scheduler) beginAnew(l *lane, now time.Time) {
 	s.comeUp(l, now)
+	l.era++
 	l.gate, l.record = time.Time{}, nil
-	if l.failures > 0 || l.ailing {
-		l.failures, l.failingSince, l.ailing = 0, time.Time{}, false
-	}
+	l.failures, l.failingSince, l.ailing = 0, time.Time{}, false
 	s.setHealth(l, now)
 }

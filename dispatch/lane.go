@@ -28,9 +28,11 @@ type task struct {
 	topic    event.Topic
 	key      uint64    // what it waits for its turn by; 0: it waits for nobody
 	accepted time.Time // when its event was
+	began    time.Time // when its schedule did, about: its patience counts from then
 	due      time.Time // of a probe: when its schedule lets it use up a step; zero: now
 	attempts int
 	step     int
+	era      int // of the lane, when its attempt began
 	round    int // of the lane's window, when its attempt began
 	replay   bool
 
@@ -66,7 +68,7 @@ type lane struct {
 	fresh   fifo[*task] // first attempts, straight from the log
 	backlog fifo[*task] // first attempts, from the store
 	retries fifo[*task]
-	turn    int // counts what was taken from the queues that take turns
+	taken   int // from the queues that alternate, so far
 	turns   turns
 
 	held      map[event.Cursor]*task // everything in memory
@@ -80,6 +82,8 @@ type lane struct {
 	probe  *probe    // nil unless the webhook is down
 	ailing bool      // it was down, and has not succeeded since
 
+	// era grows when the webhook begins anew: what began before was another receiver's.
+	era          int
 	failures     int // in a row
 	failingSince time.Time
 	record       *record // of the attempts lately; nil until there was one
@@ -92,8 +96,10 @@ type lane struct {
 	nextDue time.Time
 	parked  bool // the store has rows that wait for their turn behind others
 	loading bool
-	// released collects what left memory while a load is under way: the load may still show it as it was before.
-	released map[event.Cursor]struct{}
+	// What happened while a load is under way, which may still show how things were before.
+	released map[event.Cursor]struct{} // what left memory, or was called off
+	yielded  map[uint64]struct{}       // order keys of which something left memory and is still pending
+	void     bool                      // the webhook was closed
 
 	blocked bool      // in the scheduler's list of lanes that wait for room
 	wakeAt  time.Time // in the scheduler's heap, while heapAt >= 0
@@ -180,12 +186,12 @@ func (l *lane) pick() *fifo[*task] {
 		return &l.urgent
 	}
 	first := &l.fresh
-	if l.fresh.len() == 0 || l.backlog.len() > 0 && l.turn%4 < 2 {
+	if l.fresh.len() == 0 || l.backlog.len() > 0 && l.taken%4 < 2 {
 		first = &l.backlog
 	}
 	retry := l.retries.len() > 0 && l.retrying < max(1, l.window.limit()/2)
 	switch {
-	case first.len() > 0 && (!retry || l.turn%2 == 0):
+	case first.len() > 0 && (!retry || l.taken%2 == 0):
 		return first
 	case retry:
 		return &l.retries
@@ -218,17 +224,24 @@ func (l *lane) next() *task {
 	}
 	q := l.pick()
 	if q != &l.urgent {
-		l.turn++
+		l.taken++
 	}
 	t, _ := q.pop()
 	return t
 }
 
-// expect notes that the store has something due at t.
+// expect notes that the store has something due at t, which is not zero.
 func (l *lane) expect(t time.Time) {
 	if l.nextDue.IsZero() || t.Before(l.nextDue) {
 		l.nextDue = t
 	}
+}
+
+// lacksProber reports whether a probe is due for which there is no delivery in memory, while the store has some that are
+// due only later.
+func (l *lane) lacksProber(now time.Time) bool {
+	return l.probe != nil && l.probe.task == nil && !l.probe.at.After(now) && l.inFlight == 0 && l.open() && !l.disabling &&
+		!l.gate.After(now) && l.wantsLoad() && l.nextDue.After(now) && l.pick() == nil
 }
 
 // wantsLoad reports whether the store should be asked for more now, or once nextDue has come.
@@ -269,7 +282,8 @@ func (l *lane) release(t *task) {
 	}
 }
 
-// wake returns when the lane next needs the scheduler's attention without anything else happening; the zero time: never.
+// wake returns when the lane next needs the scheduler's attention, as far as that can be said before something happens;
+// the zero time: it cannot.
 func (l *lane) wake(now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
@@ -285,17 +299,16 @@ func (l *lane) wake(now time.Time) time.Time {
 	}
 	if l.probe != nil {
 		sooner(l.oldestGivesUp())
+		if l.probe.task == nil && l.wantsLoad() && l.pick() == nil {
+			sooner(latest(l.probe.at, l.gate))
+		}
 	}
 	return at
 }
 
 // health is what has to outlive a restart of how the webhook is doing.
 func (l *lane) health() store.Health {
-	h := store.Health{Webhook: l.webhook.ID, Failures: l.failures, FailingSince: l.failingSince, Down: l.ailing, Gate: l.gate}
-	if l.failures == 0 && !l.ailing && l.gate.IsZero() {
-		return store.Health{Webhook: l.webhook.ID}
-	}
-	return h
+	return store.Health{Webhook: l.webhook.ID, Failures: l.failures, FailingSince: l.failingSince, Down: l.ailing, Gate: l.gate}
 }
 
 // laneHeap orders lanes by when they want to be woken (container/heap).

@@ -12,7 +12,13 @@ import (
 // takeNews applies what changed outside: webhooks, and deliveries by hand. It comes before events are routed: the store
 // tells of a webhook's change before it shows the events accepted after it.
 func (s *scheduler) takeNews(now time.Time) {
-	changes, hands := s.news()
+	changes, hands, freed := s.news()
+	for _, id := range freed {
+		if l := s.lanes[id]; l != nil {
+			l.expect(now)
+			s.touch(l, now)
+		}
+	}
 	for _, c := range changes {
 		s.webhookChanged(c, now)
 	}
@@ -37,6 +43,7 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		s.beginAnew(l, now)
 	}
 	if !l.open() {
+		l.void = l.loading
 		if l.probe != nil {
 			s.comeUp(l, now) // it is not even probed
 		}
@@ -49,8 +56,7 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		}
 		s.endWaits(c.Webhook.ID, busy)
 	}
-	s.forget(l)
-	s.touch(l, now)
+	s.settleDown(l, now)
 }
 
 // callOff settles a delivery that must not be attempted.
@@ -62,14 +68,17 @@ func (s *scheduler) callOff(t *task, reason event.Reason, now time.Time) {
 	}}, now)
 }
 
-// forget removes a deleted webhook's lane once nothing of it is in memory.
-func (s *scheduler) forget(l *lane) {
-	if l.deleted && len(l.held) == 0 && !l.loading && l.inFlight == 0 {
-		if l.heapAt >= 0 {
-			heap.Remove(&s.wakes, l.heapAt)
-		}
-		delete(s.lanes, l.webhook.ID)
+// settleDown has a lane looked at in the next turn of the loop, or removes it, if its webhook is deleted and nothing of it
+// is in memory.
+func (s *scheduler) settleDown(l *lane, now time.Time) {
+	if !l.deleted || len(l.held) > 0 || l.loading || l.inFlight > 0 {
+		s.touch(l, now)
+		return
 	}
+	if l.heapAt >= 0 {
+		heap.Remove(&s.wakes, l.heapAt)
+	}
+	delete(s.lanes, l.webhook.ID)
 }
 
 // endWaits tells every wait for a webhook that is no longer attempted, but those for which something is under way, that

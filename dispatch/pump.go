@@ -70,8 +70,8 @@ func (s *scheduler) pump(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 		l.bucket.take(l.webhook.RateLimit)
 		s.start(ctx, workers, l.next())
 	}
-	if s.mayLoad(l) && !l.nextDue.After(now) {
-		s.load(ctx, workers, l, now)
+	if s.mayLoad(l) && (!l.nextDue.After(now) || l.lacksProber(now)) {
+		s.load(ctx, workers, l, now, l.nextDue.After(now))
 	}
 	if at := l.wake(now); !at.IsZero() && at.After(now) {
 		s.wakeAt(l, at)

@@ -18,6 +18,7 @@ func (b *bucket) fill(limit event.RateLimit, now time.Time) {
 		b.missing = max(0, b.missing-passed*limit.PerSecond)
 		b.at = now
 	}
+	b.missing = min(b.missing, float64(limit.Burst)) // the limit may have been larger
 }
 
 // ready returns when the next token is there; the zero time: now.

@@ -35,6 +35,7 @@ func (d *Dispatcher) CancelJob(ctx context.Context, tenant event.TenantID, id ev
 // runJobs carries jobs on, those too that a restart found, until ctx ends. A job's progress is stored with what it does,
 // so it goes on where it was, whenever the process ends.
 func (d *Dispatcher) runJobs(ctx context.Context) error {
+	allowed := make(map[event.ID]float64)
 	for {
 		running, err := d.store.RunningJobs(ctx)
 		if ctx.Err() != nil {
@@ -48,6 +49,7 @@ func (d *Dispatcher) runJobs(ctx context.Context) error {
 			continue
 		}
 		if len(running) == 0 {
+			clear(allowed)
 			select {
 			case <-ctx.Done():
 				return nil
@@ -55,55 +57,66 @@ func (d *Dispatcher) runJobs(ctx context.Context) error {
 			}
 			continue
 		}
-		d.stepJobs(ctx, running)
+		d.stepJobs(ctx, running, allowed)
 	}
 }
 
-// stepJobs carries the jobs on until one of them ends or another one comes.
-func (d *Dispatcher) stepJobs(ctx context.Context, running []store.Job) {
+// stepJobs carries the jobs on until one of them ends, fails to go on, or another one comes. allowed says how many
+// deliveries each may make pending: it is kept from call to call, so that a slow job gets on however often others come.
+func (d *Dispatcher) stepJobs(ctx context.Context, running []store.Job, allowed map[event.ID]float64) {
 	tick := time.NewTicker(replayTick)
 	defer tick.Stop()
 	// A second's share of each tick, with what a tick is late by: a busy machine does not slow a replay down.
-	due := make(map[event.ID]float64, len(running))
 	last := time.Now()
-	for {
+	for changed := false; !changed; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.jobs:
-			return
+			changed = true
 		case <-tick.C:
 		}
 		now := time.Now()
 		passed := min(now.Sub(last), time.Second).Seconds()
 		last = now
+		failed := false
 		for _, j := range running {
-			due[j.ID] = min(due[j.ID]+passed*float64(j.PerSecond), float64(max(1, j.PerSecond)))
-			allowed := int(due[j.ID])
-			if allowed == 0 {
+			allowed[j.ID] = min(allowed[j.ID]+passed*float64(j.PerSecond), float64(max(1, j.PerSecond)))
+			if allowed[j.ID] < 1 {
 				continue
 			}
-			job, reopened, err := d.store.StepJob(ctx, j.ID, allowed)
-			if err != nil {
-				if ctx.Err() == nil {
-					d.log.Error("a replay cannot go on; trying again", "job", j.ID, "error", err)
-					pause(ctx, replayRetry)
-				}
-				return
-			}
-			due[j.ID] -= float64(len(reopened))
-			d.metrics.replayed.Add(float64(len(reopened)))
-			hands := make([]byHand, len(reopened))
-			for i, id := range reopened {
-				hands[i] = byHand{id: id, replayed: true}
-			}
-			d.tell(hands...)
-			if job.State != store.JobRunning {
-				d.log.Info("a replay has ended", "job", job.ID, "webhook", job.Webhook, "state", job.State, "deliveries", job.Done)
-				return
+			ended, err := d.stepJob(ctx, j, allowed)
+			changed = changed || ended
+			if err != nil && ctx.Err() == nil {
+				d.log.Error("a replay cannot go on; trying again", "job", j.ID, "error", err)
+				failed = true
 			}
 		}
+		if failed && !pause(ctx, replayRetry) {
+			return
+		}
 	}
+}
+
+// stepJob carries one job on and reports whether it has ended.
+func (d *Dispatcher) stepJob(ctx context.Context, j store.Job, allowed map[event.ID]float64) (ended bool, err error) {
+	job, reopened, err := d.store.StepJob(ctx, j.ID, int(allowed[j.ID]))
+	if err != nil {
+		return false, err
+	}
+	allowed[j.ID] -= float64(len(reopened))
+	d.metrics.replayed.Add(float64(len(reopened)))
+	hands := make([]byHand, len(reopened))
+	for i, id := range reopened {
+		hands[i] = byHand{id: id, replayed: true}
+	}
+	d.tell(hands...)
+	if job.State == store.JobRunning {
+		return false, nil
+	}
+	delete(allowed, j.ID)
+	d.log.Info("a replay has ended", "job", job.ID, "webhook", job.Webhook, "state", job.State, "deliveries", job.Done)
+	return true, nil
 }
 
 // pause waits, and reports whether it did so to the end.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/carillon/carillon/event"
 )
 
 // retainEvery is how often retention looks whether there is something to remove. It bounds by how much the log outgrows
@@ -37,6 +39,7 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 		}
 		events += step.Events
 		expired += step.Expired
+		d.released(step.Released)
 		logged += step.Logged
 		d.metrics.logged.Add(float64(step.Logged))
 		d.metrics.trimmed.Add(float64(step.Events))
@@ -52,4 +55,15 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 	if events > 0 || logged > 0 {
 		d.log.Log(ctx, level, "retention removed events", "events", events, "deliveries_expired", expired, "deliveries_ended", logged)
 	}
+}
+
+// released tells the scheduler of webhooks of which retention removed what others waited for.
+func (d *Dispatcher) released(webhooks []event.ID) {
+	if len(webhooks) == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.freed = append(d.freed, webhooks...)
+	d.mu.Unlock()
+	d.nudge()
 }

@@ -74,7 +74,7 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 			s.lanes[m.Webhook] = l
 		}
 		t := &task{
-			id: id, tenant: ev.Tenant, event: ev.ID, topic: ev.Topic, accepted: ev.Time, lane: l, track: track,
+			id: id, tenant: ev.Tenant, event: ev.ID, topic: ev.Topic, accepted: ev.Time, began: ev.Time, lane: l, track: track,
 			key: l.webhook.Order.OrderKey(ev.PartitionKey),
 		}
 		if m.Owed() { // nobody waits for one that was never owed
@@ -116,10 +116,14 @@ func (s *scheduler) unhold(t *task) {
 }
 
 // leave takes a task out of memory, of which nothing more will come here, and lets the next one have its turn.
-func (s *scheduler) leave(t *task) {
+func (s *scheduler) leave(t *task, now time.Time) {
+	l := t.lane
 	s.unhold(t)
-	t.lane.release(t)
-	t.lane.endTurn(t)
+	l.release(t)
+	l.endTurn(t)
+	if t.key != 0 && !l.direct() {
+		l.expect(now) // the store may have released the next one
+	}
 }
 
 // retire takes a task out of memory that stays pending in the store, or will: it is loaded again when it is due. Those
@@ -129,6 +133,7 @@ func (s *scheduler) retire(t *task, now time.Time) {
 	for _, behind := range l.turns.behind(t) {
 		l.turns.leave(behind)
 		s.yield(behind, now)
+		l.expect(now) // one that is older than t, retried by hand, has its turn now
 	}
 	l.turns.leave(t)
 	s.yield(t, now)
@@ -138,6 +143,9 @@ func (s *scheduler) retire(t *task, now time.Time) {
 func (s *scheduler) yield(t *task, now time.Time) {
 	s.unhold(t)
 	l := t.lane
+	if l.loading && t.key != 0 {
+		l.yielded[t.key] = struct{}{}
+	}
 	if t.track == nil && !t.spilling {
 		l.parked = l.parked || t.key != 0
 		l.release(t)

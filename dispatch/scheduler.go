@@ -49,6 +49,7 @@ type scheduler struct {
 	pendingFrom time.Time // when the oldest of pending came
 	storing     int       // deliveries in the batch that is being written; 0 if none is
 	busy        bool      // a batch is being written
+	owing       bool      // it is of more than the floor alone
 	storedFloor event.Cursor
 	floorFrom   time.Time // when the floor rose above the stored one
 
@@ -144,7 +145,7 @@ func (s *scheduler) run(ctx context.Context) error {
 		s.wakeLanes(working, &workers, now)
 		s.flush(now)
 		if s.stopping && s.inFlight == 0 {
-			if !s.busy || s.storing+s.pending.len() == 0 {
+			if !s.busy || !s.owing && !s.pending.some() {
 				break // a write of the floor alone is worth no wait: a restart reads a little more
 			}
 			if grace == nil {

@@ -126,28 +126,30 @@ func (s *scheduler) flush(now time.Time) {
 	b := s.pending
 	b.floor = s.floor.at
 	s.pending, s.floorFrom = batch{}, time.Time{}
-	s.busy, s.storing = true, b.len()
+	s.busy, s.storing, s.owing = true, b.len(), b.some()
 	s.toStore <- &b
 }
 
 // wasStored lets go of what is durable now.
 func (s *scheduler) wasStored(b *batch, now time.Time) {
-	s.busy, s.storing = false, 0
+	s.busy, s.storing, s.owing = false, 0, false
 	s.storedFloor = max(s.storedFloor, b.floor)
+	if s.floor.at == s.storedFloor {
+		s.floorFrom = time.Time{}
+	}
 	for _, r := range b.settled {
 		t, l := r.task, r.task.lane
 		s.floor.recorded(t)
-		ended := r.State != event.Pending
+		ended := r.State != event.Pending || t.canceled && !t.reopened
 		s.tellWait(t, ended)
 		switch {
 		case ended:
-			s.metrics.ended[r.State].Inc()
-			s.leave(t)
-			if t.key != 0 && !l.direct() {
-				l.expect(now) // the store may have released the next one
+			if r.State != event.Pending {
+				s.metrics.ended[r.State].Inc()
 			}
-		case l.probe != nil && l.probe.task == t && !t.reopened && !t.canceled:
-			t.step, t.due = r.Step, r.Due
+			s.leave(t, now)
+		case l.probe != nil && l.probe.task == t && !t.reopened:
+			t.step, t.due, t.began = r.Step, r.Due, scheduleBegan(l.webhook, r.Step, r.Due)
 			l.set(t, queued)
 		default:
 			s.retire(t, now)
@@ -156,8 +158,7 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 		if t.reopened {
 			l.expect(now)
 		}
-		s.forget(l)
-		s.touch(l, now)
+		s.settleDown(l, now)
 	}
 	for _, t := range b.spilled {
 		s.floor.recorded(t)

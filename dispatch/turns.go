@@ -11,8 +11,9 @@ import (
 // queues; the next follows it there when what became of it is in the store: begun before, a crash would have it made
 // again after its successor.
 //
-// What is in memory of a key comes before all of it that is only in the store, because while anything of the lane is
-// only there, what comes from the log goes there too ([lane.direct]), and the store shows of each key only the first.
+// What comes from the log comes after all of its key that is only in the store, because while anything of the lane is
+// only there, it goes there too ([lane.direct]), and the store shows of each key only the first. One that somebody made
+// pending again can be older than those in memory: it joins them, or has its turn when they have left.
 type turns struct {
 	lines   map[uint64][]*task
 	waiting int // all but the first of each line

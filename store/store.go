@@ -172,6 +172,9 @@ type Trimmed struct {
 	Logged  int  // ended deliveries that left the delivery log before their events
 	Swept   int  // deliveries canceled behind a webhook's line
 	More    bool // there is more to do now
+
+	// Released are the webhooks of which rows with an order key expired: what was parked behind them is not any more.
+	Released []event.ID
 }
 
 // Page asks for a page of a list.
@@ -290,7 +293,8 @@ type Health struct {
 //
 // On a pending delivery, or one without a row, it takes effect whole. On one that has ended meanwhile (somebody canceled
 // it), the attempt is recorded, and only State Delivered changes the state: a request that succeeded was made. An
-// attempt number that is recorded already makes the whole settlement void.
+// attempt number that is recorded already makes the whole settlement void. Without an attempt, Canceled for
+// [event.ReasonDisabled] or [event.ReasonDeleted] changes no row that is pending: it was made so after the line was drawn.
 type Settlement struct {
 	ID     event.DeliveryID
 	Tenant event.TenantID

@@ -20,7 +20,7 @@ type expiry struct {
 	reserved map[int64]bool                 // topics, by number
 	webhooks map[int64]*expired             // by number
 
-	heads map[orderPlace]struct{} // what others may be parked behind
+	heads map[orderPlace]event.ID // what others may be parked behind, and whose it is
 }
 
 type expiringEvent struct {
@@ -90,9 +90,9 @@ func (e *expiry) rows(through event.Cursor) error {
 		// Rows go by cursor, the lowest first: of each key, the head is among them.
 		if key := s.ColumnInt64(3); key != 0 {
 			if e.heads == nil {
-				e.heads = make(map[orderPlace]struct{})
+				e.heads = make(map[orderPlace]event.ID)
 			}
-			e.heads[orderPlace{k.num, s.ColumnInt64(2), key}] = struct{}{}
+			e.heads[orderPlace{k.num, s.ColumnInt64(2), key}] = k.webhook.ID
 		}
 		return true, nil
 	})

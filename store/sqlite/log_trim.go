@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -143,9 +144,12 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 			return err
 		}
 	}
-	for h := range gone.heads {
+	for h, id := range gone.heads {
 		if err := b.release(h.webhook, h.line, h.key); err != nil {
 			return err
+		}
+		if !slices.Contains(done.Released, id) {
+			done.Released = append(done.Released, id)
 		}
 	}
 	for i := range announced {

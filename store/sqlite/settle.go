@@ -177,6 +177,11 @@ func (b *batch) settle(s *store.Settlement) (effect, error) {
 			row.reason = s.Reason // before any line was drawn
 		}
 	}
+	// A row that is pending was made so after the line that its being called off is about: somebody retried it.
+	if found && row.state == event.Pending && s.Attempt == nil && s.State == event.Canceled &&
+		(s.Reason == event.ReasonDisabled || s.Reason == event.ReasonDeleted) {
+		return noted, nil
+	}
 	ended := row.state != event.Pending
 	if ended && s.Attempt == nil && s.State != event.Delivered {
 		if found {

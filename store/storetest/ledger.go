@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -687,7 +688,7 @@ func testSweep(h *harness) {
 	if rest := h.trimAll(store.Retention{}); step.Swept+rest.Swept != events-1 || rest.Expired != 0 || rest.Events != 0 {
 		h.Errorf("swept %d and %+v", step.Swept, rest)
 	}
-	if again := h.trimAll(store.Retention{}); again != (store.Trimmed{}) {
+	if again := h.trimAll(store.Retention{}); !reflect.DeepEqual(again, store.Trimmed{}) {
 		h.Errorf("swept again: %+v", again)
 	}
 	if cursors, _ := h.backlog(w, 10); len(cursors) != 1 || cursors[0] != again.Event {

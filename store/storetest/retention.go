@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -20,14 +21,14 @@ func testRetentionAge(h *harness) {
 	old := h.post("a")
 	h.clock.Add(time.Hour)
 	young := h.post("a")
-	if done := h.trimAll(store.Retention{Age: 2 * time.Hour}); done != (store.Trimmed{}) {
+	if done := h.trimAll(store.Retention{Age: 2 * time.Hour}); !reflect.DeepEqual(done, store.Trimmed{}) {
 		h.Errorf("trimmed %+v too early", done)
 	}
-	if done := h.trimAll(store.Retention{}); done != (store.Trimmed{}) {
+	if done := h.trimAll(store.Retention{}); !reflect.DeepEqual(done, store.Trimmed{}) {
 		h.Errorf("trimmed %+v without a bound", done)
 	}
 	h.clock.Add(30 * time.Minute)
-	if done := h.trimAll(store.Retention{Age: time.Hour}); done != (store.Trimmed{Events: 1}) {
+	if done := h.trimAll(store.Retention{Age: time.Hour}); !reflect.DeepEqual(done, store.Trimmed{Events: 1}) {
 		h.Errorf("trimmed %+v", done)
 	}
 	if _, err := h.Event(h.ctx(), tenant, old.ID); !errors.Is(err, store.ErrNotFound) {
