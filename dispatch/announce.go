@@ -47,7 +47,7 @@ func (s *scheduler) announceDisabled(t *task, reason event.DisabledReason, a *ev
 		return nil
 	}
 	return s.announcement(t.tenant, TopicDisabled, disabledNews{
-		Webhook: t.id.Webhook, Reason: reason, Failures: t.lane.failures, FailingSince: t.lane.failingSince.UTC(),
+		Webhook: t.id.Webhook, Reason: reason, Failures: t.lane.failures, FailingSince: t.lane.failingSince.UTC().Truncate(event.Precision),
 		LastStatus: a.Status, LastError: a.Outcome,
 	})
 }
@@ -64,7 +64,7 @@ func (s *scheduler) announceRecovered(t *task) *event.Event {
 		return nil
 	}
 	return s.announcement(t.tenant, TopicRecovered, recoveredNews{
-		Webhook: t.id.Webhook, Failures: t.lane.failures, FailingSince: t.lane.failingSince.UTC(),
+		Webhook: t.id.Webhook, Failures: t.lane.failures, FailingSince: t.lane.failingSince.UTC().Truncate(event.Precision),
 	})
 }
 

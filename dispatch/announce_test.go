@@ -144,9 +144,7 @@ func TestExpiredDeliveriesAreAnnounced(t *testing.T) {
 		r.post("a")
 		last := r.post("a")
 		time.Sleep(2 * time.Hour)
-		r.d.retention.Age = time.Hour
-		r.d.retainOnce(t.Context())
-		settled()
+		r.expire(time.Hour)
 		payloads := r.toldOf(news, TopicFailed)
 		if len(payloads) != 1 {
 			t.Fatalf("told %q", payloads)

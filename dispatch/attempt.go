@@ -77,7 +77,7 @@ func (s *scheduler) finish(f finished, now time.Time) {
 	if f.Refused != "" {
 		result.State, result.Reason = event.Failed, f.Refused
 		result.Announce = s.announceFailed(t, f.Refused, nil)
-		s.log.Warn("a delivery cannot be made into a request", "delivery", t.id, "reason", f.Refused, "error", f.Err)
+		s.transformFailed(t, f.Err, now)
 	} else {
 		s.judgeAttempt(&result, f, inFlightThen, now)
 	}

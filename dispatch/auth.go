@@ -42,7 +42,7 @@ func (s *Sender) authorize(ctx context.Context, a *event.Auth, h http.Header) (t
 	case event.AuthOAuth2:
 		token, err := s.tokens.token(ctx, a)
 		if err != nil {
-			return nil, nil, fmt.Errorf("getting a token: %w", err)
+			return nil, nil, &credentialError{err}
 		}
 		h["Authorization"] = []string{"Bearer " + token}
 	case event.AuthMTLS:

@@ -147,9 +147,11 @@ func TestEverythingAtRandom(t *testing.T) {
 						update(i, func(w *event.Webhook) { w.MaxInFlight = 1 + rnd.IntN(20) })
 					case k == 16 && interfere:
 						step(w)
+						r.receiver.mu.Lock()
 						for _, e := range events {
 							again[idOf(e, w)]++
 						}
+						r.receiver.mu.Unlock()
 						_, _ = r.d.Replay(t.Context(), store.Job{ID: event.NewID(), Tenant: 1, Webhook: w.ID, PerSecond: 200,
 							Filter: store.ReplayFilter{States: []event.State{event.Failed, event.Canceled, event.Delivered}}})
 					case k < 19 && interfere:
@@ -163,7 +165,9 @@ func TestEverythingAtRandom(t *testing.T) {
 					case k < 21 && interfere:
 						step(w)
 						e := pick()
+						r.receiver.mu.Lock()
 						again[idOf(e, w)]++
+						r.receiver.mu.Unlock()
 						_, _ = r.d.Retry(t.Context(), 1, idOf(e, w))
 					default:
 						time.Sleep(time.Duration(rnd.IntN(6000)) * time.Millisecond)

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,6 +48,11 @@ type Health struct {
 	MeasuredSince       time.Time
 	Attempts, Successes int64
 	P50, P99            time.Duration // of an attempt, a sixth too long at most
+
+	// Since the start, in memory alone.
+	TransformErrors      int64 // events on which the transform failed
+	LastTransformError   string
+	LastTransformErrorAt time.Time
 
 	FilterErrors      int64 // events on which the filter failed, since the start
 	LastFilterError   string
@@ -95,6 +101,41 @@ func disabledWhy(r event.DisabledReason) string {
 	return "somebody disabled it"
 }
 
+// downWhy says what the attempts of a down webhook end with.
+func downWhy(o event.Outcome) string {
+	switch o {
+	case event.ErrAuth:
+		return "its token endpoint gives no token (auth)"
+	case event.ErrStatus5xx, event.ErrThrottled:
+		return fmt.Sprintf("it says that it cannot take more (%s)", o)
+	case event.NoOutcome:
+		return "it was down before the gateway was started again"
+	}
+	return fmt.Sprintf("it does not answer (%s)", o)
+}
+
+// transformFailures is how a webhook's transform has failed since the start.
+type transformFailures struct {
+	events int64
+	last   string
+	lastAt time.Time
+	told   time.Time
+}
+
+// transformFailed counts a failure, shows it on the webhook and logs it now and then.
+func (s *scheduler) transformFailed(t *task, err error, now time.Time) {
+	f := &t.lane.transforms
+	f.events++
+	f.last, f.lastAt = "", now
+	if failed, ok := errors.AsType[*TransformError](err); ok {
+		f.last = failed.Err.Error()
+	}
+	if now.Sub(f.told) >= complainEvery {
+		f.told = now
+		s.log.Warn("a webhook's transform failed on an event; its delivery has failed", "delivery", t.id, "error", err, "events", f.events)
+	}
+}
+
 // healthNow answers for a lane, of what is in memory. Deliveries with a row are the store's to count.
 func (s *scheduler) healthNow(webhook event.ID, now time.Time) Health {
 	h := Health{State: StateActive}
@@ -107,13 +148,14 @@ func (s *scheduler) healthNow(webhook event.ID, now time.Time) Health {
 	switch {
 	case l.probe != nil:
 		h.State, h.NextProbe = StateDown, l.probe.at
-		h.Why = "it does not answer, or says that it cannot take more; one delivery at a time probes it"
+		h.Why = downWhy(l.lastError) + "; one delivery at a time probes it"
 	case l.gate.After(now):
 		h.State, h.GatedUntil = StateThrottled, l.gate
 		h.Why = "it answered 429 or 503 and asked for a pause"
 	case l.window.steady && l.window.limit() < l.window.ceiling:
 		h.Why = "failures have narrowed its window; it widens as attempts succeed"
 	}
+	h.TransformErrors, h.LastTransformError, h.LastTransformErrorAt = l.transforms.events, l.transforms.last, l.transforms.lastAt
 	for _, t := range l.held {
 		if t.track == nil || t.phase == settling {
 			continue
@@ -151,6 +193,7 @@ func (s *scheduler) judge(l *lane, a *event.Attempt, success bool, now time.Time
 		}
 		return ""
 	}
+	l.lastError = a.Outcome
 	if l.failures++; l.failures == 1 {
 		l.failingSince = a.At
 	}

@@ -238,9 +238,7 @@ func TestExpiredHeadFreesTheNext(t *testing.T) {
 		next := r.post("a")
 		time.Sleep(2 * time.Minute)
 		r.receiver.to(replying(status(200)))
-		r.d.retention.Age = 5 * time.Minute
-		r.d.retainOnce(t.Context())
-		r.d.retention.Age = 0
+		r.expire(5 * time.Minute)
 		time.Sleep(10 * time.Hour)
 		synctest.Wait()
 		d, _ := r.delivery(next, w)
@@ -272,9 +270,7 @@ func TestExpiredHeadInMemoryFreesTheNext(t *testing.T) {
 		}
 		settled()
 		r.receiver.to(replying(status(200)))
-		r.d.retention.Age = 20 * time.Second
-		r.d.retainOnce(t.Context())
-		r.d.retention.Age = 0
+		r.expire(25 * time.Second)
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		r.want(next, w, event.Delivered, "", 1)

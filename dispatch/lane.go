@@ -86,7 +86,9 @@ type lane struct {
 	era          int
 	failures     int // in a row
 	failingSince time.Time
-	record       *record // of the attempts lately; nil until there was one
+	lastError    event.Outcome // of the newest of them
+	record       *record       // of the attempts lately; nil until there was one
+	transforms   transformFailures
 	since        time.Time
 
 	// disabling says that a settlement on its way into the store disables the webhook; nothing is sent until then.

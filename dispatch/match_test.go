@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -112,5 +113,21 @@ func TestGateOutlivesARestart(t *testing.T) {
 		synctest.Wait()
 		r.want(e, w, event.Delivered, "", 1)
 		r.stop()
+	})
+}
+
+func TestFailingTransformFailsTheDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		w := r.webhook(nil, "a")
+		r.receiver.to(replying(Response{Refused: event.ReasonTransformError, Err: &TransformError{errors.New("cannot add")}}))
+		e := r.post("a")
+		settled()
+		r.want(e, w, event.Failed, event.ReasonTransformError, 0)
+		h, err := r.d.Health(t.Context(), w)
+		if err != nil || h.TransformErrors != 1 || h.LastTransformError != "cannot add" || h.LastTransformErrorAt.IsZero() || h.Failures != 0 {
+			t.Errorf("the webhook shows %+v (%v)", h, err)
+		}
 	})
 }

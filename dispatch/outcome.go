@@ -17,22 +17,28 @@ func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error
 
 func (e *handshakeError) Unwrap() error { return e.err }
 
+// credentialError is why there are no credentials to send. Its text may be logged, and holds no secret.
+type credentialError struct{ err error }
+
+func (e *credentialError) Error() string { return "getting a token: " + e.err.Error() }
+
+func (e *credentialError) Unwrap() error { return e.err }
+
 // outcomeOfError classifies why no whole answer came, before the deadline and without being interrupted.
 func outcomeOfError(err error) event.Outcome {
 	var (
 		handshake *handshakeError
 		dns       *net.DNSError
 		op        *net.OpError
-		token     *tokenError
+		auth      *credentialError
 	)
 	switch {
+	case errors.As(err, &auth):
+		return event.ErrAuth
 	case errors.Is(err, ErrBlocked):
 		return event.ErrBlocked
 	case errors.As(err, &handshake):
 		return event.ErrTLS
-	case errors.As(err, &token) && token.status >= 300:
-		// No status stands beside it: the webhook itself was not asked.
-		return event.OutcomeOfStatus(token.status)
 	case errors.As(err, &dns):
 		return event.ErrDNS
 	case errors.As(err, &op):

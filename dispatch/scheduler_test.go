@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +85,7 @@ type rig struct {
 	path     string
 	engine   *sqlite.Engine
 	wrap     func(Ledger) Ledger // put between the dispatcher and the engine
+	trim     *rareTrim
 	d        *Dispatcher
 	receiver *receiver
 	stop     func()
@@ -99,9 +101,13 @@ func newRig(t *testing.T) *rig {
 type rareTrim struct {
 	Ledger
 	calls int
+	age   atomic.Int64 // what retention keeps, unless 0
 }
 
 func (l *rareTrim) Trim(ctx context.Context, r store.Retention) (store.Trimmed, error) {
+	if age := l.age.Load(); age != 0 {
+		r.Age = time.Duration(age)
+	}
 	if l.calls++; r.Age == 0 && r.Bytes == 0 && l.calls%100 != 1 {
 		return store.Trimmed{}, nil
 	}
@@ -124,7 +130,8 @@ func (r *rig) start() {
 		}
 	})
 	r.engine = engine
-	var ledger Ledger = &rareTrim{Ledger: engine}
+	r.trim = &rareTrim{Ledger: engine}
+	var ledger Ledger = r.trim
 	if r.wrap != nil {
 		ledger = r.wrap(ledger)
 	}
@@ -203,6 +210,14 @@ func (r *rig) delivery(e *event.Event, w *event.Webhook) (event.Delivery, []even
 		r.t.Fatal(err)
 	}
 	return d, attempts
+}
+
+// expire has retention remove what is older, which takes up to two of its rounds.
+func (r *rig) expire(age time.Duration) {
+	r.trim.age.Store(int64(age))
+	time.Sleep(2 * retainEvery)
+	r.trim.age.Store(0)
+	synctest.Wait()
 }
 
 // settled lets everything happen that happens within a moment.

@@ -68,11 +68,11 @@ func (w *window) failed(round int) (down bool) {
 }
 
 // overload reports whether an attempt's outcome says that the receiver cannot take more: no answer in time, no
-// connection, 429 or 5xx. Other 4xx are about the request, and 3xx about the URL.
+// connection, no token, 429 or 5xx. Other 4xx are about the request, and 3xx about the URL.
 func overload(o event.Outcome) bool {
 	switch o {
 	case event.ErrDNS, event.ErrConnect, event.ErrTLS, event.ErrBlocked, event.ErrTimeout, event.ErrReset,
-		event.ErrStatus5xx, event.ErrThrottled:
+		event.ErrStatus5xx, event.ErrThrottled, event.ErrAuth:
 		return true
 	}
 	return false

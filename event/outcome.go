@@ -21,12 +21,13 @@ const (
 	ErrStatus4xx   Outcome = 10
 	ErrStatus5xx   Outcome = 11
 	ErrThrottled   Outcome = 12 // 429
-	outcomesNumber         = 13
+	ErrAuth        Outcome = 13 // the webhook's token endpoint gave no token: the webhook itself was not asked
+	outcomesNumber         = 14
 )
 
 var outcomeNames = [outcomesNumber]string{
 	"", "success", "dns", "connect", "tls", "address-blocked", "timeout", "reset", "answer-too-large",
-	"status-3xx", "status-4xx", "status-5xx", "throttled",
+	"status-3xx", "status-4xx", "status-5xx", "throttled", "auth",
 }
 
 // Outcomes lists every outcome that an attempt can have.
@@ -58,7 +59,7 @@ func OutcomeOfStatus(status int) Outcome {
 }
 
 // Answered reports whether a whole answer came: only then does its status say anything.
-func (o Outcome) Answered() bool { return o == Success || o >= ErrStatus3xx }
+func (o Outcome) Answered() bool { return o == Success || o >= ErrStatus3xx && o <= ErrThrottled }
 
 // ParseErrorClass reads the name of an outcome other than success.
 func ParseErrorClass(s string) (Outcome, error) {

@@ -9,7 +9,7 @@ func TestOutcomeNames(t *testing.T) {
 	// Stored by number and spoken of by name: neither may change.
 	want := []string{
 		"success", "dns", "connect", "tls", "address-blocked", "timeout", "reset", "answer-too-large", "status-3xx",
-		"status-4xx", "status-5xx", "throttled",
+		"status-4xx", "status-5xx", "throttled", "auth",
 	}
 	var got []string
 	for i, o := range Outcomes() {
