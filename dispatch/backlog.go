@@ -13,10 +13,15 @@ import (
 type loaded struct {
 	lane *lane
 	store.Backlog
-	full   bool // there may be more that is due now
-	prober bool // it was asked for one delivery to probe with, due or not
+	events map[event.Cursor]*event.Event // of the first of them
+	full   bool                          // there may be more that is due now
+	prober bool                          // it was asked for one delivery to probe with, due or not
 	err    error
 }
+
+// loadBytes bounds the payloads that are read with a piece of a backlog. What they leave out is read when it is sent: one
+// event by itself costs some 30 µs of CPU, a fifth of a delivery from the backlog.
+const loadBytes = 1 << 20
 
 // whenever is later than anything is due.
 const whenever = 100 * 365 * 24 * time.Hour
@@ -32,10 +37,39 @@ func (s *scheduler) load(ctx context.Context, workers *sync.WaitGroup, l *lane, 
 	if prober {
 		limit, now = 1+len(l.held), now.Add(whenever)
 	}
+	held := make(map[event.Cursor]struct{}, len(l.held))
+	for cursor := range l.held {
+		held[cursor] = struct{}{}
+	}
+	alone := l.probe != nil // its deliveries mostly wait
 	workers.Go(func() {
-		backlog, err := s.store.Backlog(ctx, id, now, limit)
-		s.loaded <- loaded{l, backlog, len(backlog.Due) == limit && !prober, prober, err}
+		got := loaded{lane: l, prober: prober}
+		got.Backlog, got.err = s.store.Backlog(ctx, id, now, limit)
+		got.full = len(got.Due) == limit && !prober
+		if got.err == nil && !alone {
+			got.events, got.err = s.eventsOf(ctx, got.Due, held)
+		}
+		s.loaded <- got
 	})
+}
+
+// eventsOf reads the events of the first of these deliveries that are not held.
+func (s *scheduler) eventsOf(ctx context.Context, due []event.Delivery, held map[event.Cursor]struct{}) (map[event.Cursor]*event.Event, error) {
+	cursors := make([]event.Cursor, 0, len(due))
+	for _, d := range due {
+		if _, ok := held[d.ID.Event]; !ok {
+			cursors = append(cursors, d.ID.Event)
+		}
+	}
+	events, err := s.store.EventsAt(ctx, cursors, loadBytes)
+	if err != nil {
+		return nil, err
+	}
+	byCursor := make(map[event.Cursor]*event.Event, len(events))
+	for _, ev := range events {
+		byCursor[ev.Cursor] = ev
+	}
+	return byCursor, nil
 }
 
 // takeBacklog queues what a load found.
@@ -55,7 +89,9 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 	case !got.Next.IsZero():
 		l.expect(got.Next)
 	}
-	if got.err == nil {
+	if got.err != nil {
+		got.Due = nil
+	} else {
 		l.parked = got.Parked
 	}
 	if void {
@@ -92,6 +128,9 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 		if row.Due.After(now) {
 			s.probeWith(t, row.Due)
 			continue
+		}
+		if ev := got.events[row.ID.Event]; ev != nil {
+			s.hold(t, ev)
 		}
 		l.queue(t)
 	}

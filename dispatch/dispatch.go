@@ -21,6 +21,7 @@ type Ledger interface {
 	Bounds(ctx context.Context) (store.Bounds, error)
 	Tail(after event.Cursor) store.Tail
 	EventAt(ctx context.Context, c event.Cursor) (*event.Event, error)
+	EventsAt(ctx context.Context, cursors []event.Cursor, bytes int) ([]*event.Event, error)
 	Trim(ctx context.Context, r store.Retention) (store.Trimmed, error)
 	WatchWebhooks(changed func([]store.WebhookChange)) (stop func(), err error)
 	store.Deliveries

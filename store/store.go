@@ -58,6 +58,10 @@ type Log interface {
 	// EventAt returns one event of any tenant by its cursor, with its payload: what a delivery is made from.
 	EventAt(ctx context.Context, c event.Cursor) (*event.Event, error)
 
+	// EventsAt is EventAt for many, in the order of the cursors and without those that are not there. It stops after the
+	// event with which the payloads reach so many bytes.
+	EventsAt(ctx context.Context, cursors []event.Cursor, bytes int) ([]*event.Event, error)
+
 	// ListEvents lists the tenant's events, newest first, without payloads.
 	ListEvents(ctx context.Context, tenant event.TenantID, f EventFilter, p Page) (List[EventSummary], error)
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -202,6 +203,26 @@ func (e *Engine) EventAt(ctx context.Context, cursor event.Cursor) (ev *event.Ev
 		return err
 	})
 	return ev, reading("an event", err)
+}
+
+// EventsAt implements [store.Log].
+func (e *Engine) EventsAt(ctx context.Context, cursors []event.Cursor, bytes int) (events []*event.Event, err error) {
+	err = e.read(ctx, func(c *conn) error {
+		events = make([]*event.Event, 0, len(cursors))
+		for read := 0; len(cursors) > 0 && (read < bytes || read == 0); cursors = cursors[1:] {
+			ev, err := eventAt(c, cursors[0])
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			events = append(events, ev)
+			read += len(ev.Payload)
+		}
+		return nil
+	})
+	return events, reading("events", err)
 }
 
 // CursorBefore implements [store.Log].

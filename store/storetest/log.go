@@ -14,6 +14,7 @@ import (
 
 var logTests = []conformance{
 	{"AppendAndRead", testAppendAndRead},
+	{"EventsAt", testEventsAt},
 	{"CursorsOutliveAnEmptiedLog", testCursorsOutliveAnEmptiedLog},
 	{"TimesNeverFall", testTimesNeverFall},
 	{"AllOrNone", testAllOrNone},
@@ -88,6 +89,40 @@ func testAppendAndRead(h *harness) {
 	}
 	if _, err := h.EventAt(h.ctx(), empty.Cursor+100); !errors.Is(err, store.ErrNotFound) {
 		h.Errorf("an unknown cursor: %v", err)
+	}
+}
+
+func testEventsAt(h *harness) {
+	var cursors []event.Cursor
+	for range 4 {
+		cursors = append(cursors, h.post("a").Cursor)
+	}
+	bytes := len(draft("a").Event.Payload)
+	asked := []event.Cursor{cursors[3], cursors[0], cursors[3] + 100, cursors[2]}
+	for _, c := range []struct {
+		bytes int
+		want  []event.Cursor
+	}{
+		{1 << 20, []event.Cursor{cursors[3], cursors[0], cursors[2]}},
+		{bytes + 1, []event.Cursor{cursors[3], cursors[0]}},
+		{bytes, []event.Cursor{cursors[3]}},
+		{1, []event.Cursor{cursors[3]}},
+	} {
+		events, err := h.EventsAt(h.ctx(), asked, c.bytes)
+		h.check(err)
+		var got []event.Cursor
+		for _, ev := range events {
+			got = append(got, ev.Cursor)
+			if len(ev.Payload) != bytes || ev.Topic != "a" {
+				h.Errorf("read %+v", ev)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			h.Errorf("of %d bytes: %v, want %v", c.bytes, got, c.want)
+		}
+	}
+	if events, err := h.EventsAt(h.ctx(), nil, 1); err != nil || len(events) != 0 {
+		h.Errorf("of no cursors: %v (%v)", events, err)
 	}
 }
 
