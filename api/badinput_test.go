@@ -132,7 +132,7 @@ func badInputs() []badInput {
 		url("https://example.com/a b"), url("https://example.com/?a b"), url(" https://example.com/"), url(`https://example.com/\u0085`),
 		url(`https://example.com/\n`), url("https://example.com/\u00a0"),
 		pattern(""), pattern("a..b"), pattern("a.**.b"), pattern("a*"), pattern("é"),
-		setting("colour", `"red"`), setting("secret", `"x"`), setting("secret", `"whsec_x"`), setting("secret", `null`), setting("secret", `7`),
+		setting("colour", `"red"`), setting("secret", `"x"`), setting("secret", `"whsec_x"`), setting("secret", `7`),
 		setting("timeout", `"999ms"`), setting("timeout", `"61s"`), setting("timeout", `15`), setting("timeout", `"soon"`),
 		setting("max_in_flight", `0`), setting("max_in_flight", `1025`), setting("max_in_flight", `1.5`), setting("max_in_flight", `"4"`),
 		setting("enabled", `"yes"`), setting("description", `1`), setting("description", `"`+strings.Repeat("a", 1025)+`"`),
@@ -250,13 +250,21 @@ func TestDetailsHelp(t *testing.T) {
 	hook := func(rest string) badInput {
 		return badInput{method: "POST", path: "/v1/webhooks", headers: jsonType, body: `{"url":"https://example.com/","topics":["a"],` + rest + "}"}
 	}
+	plain := headers{"Content-Type", "text/plain"}
 	get := func(path string, h headers) badInput { return badInput{method: "GET", path: path, headers: h} }
 	for want, c := range map[string]badInput{
-		"timeout: is 1m30s; 1s to 1m are allowed":        hook(`"timeout":"90s"`),
-		"timeout: is 2h; 1s to 1m are allowed":           hook(`"timeout":"2h"`),
-		"retry: delay 2 is 200h; 1s to 168h are allowed": hook(`"retry":{"schedule":["1s","200h"]}`),
+		"timeout: is 1m30s; 1s to 1m are allowed":              hook(`"timeout":"90s"`),
+		"timeout: is 2h; 1s to 1m are allowed":                 hook(`"timeout":"2h"`),
+		"retry: delay 2 is 200h; 1s to 168h are allowed":       hook(`"retry":{"schedule":["1s","200h"]}`),
+		"timeout: is 1ns; 1s to 1m are allowed":                hook(`"timeout":"1ns"`),
+		"timeout: is 36h; 1s to 1m are allowed":                hook(`"timeout":"1.5d"`),
+		"retry: delay 1 is 999.9995ms; 1s to 168h are allowed": hook(`"retry":{"schedule":["999999.5us"]}`),
+		"retry: initial is 1ns; at least 1s is allowed":        hook(`"retry":{"max_attempts":3,"initial":"1ns"}`),
+		"Content-Type must be application/json.":               {method: "POST", path: "/v1/webhooks", headers: plain, body: "{}"},
+		"Content-Type must be application/merge-patch+json or application/json.": {
+			method: "PATCH", path: "/v1/webhooks/" + g.hook("https://example.com/", "a", ""), headers: plain, body: "{}"},
 		`error: "bogus" is no error class; they are dns, connect, tls, address-blocked, timeout, reset, answer-too-large, ` +
-			"status-3xx, status-4xx, status-5xx, throttled": get("/v1/deliveries?error=bogus", nil),
+			"status-3xx, status-4xx, status-5xx, throttled, auth": get("/v1/deliveries?error=bogus", nil),
 		"Content-Type: must be at most 255 visible ASCII characters and spaces": {
 			method: "POST", path: "/v1/topics/t/events", headers: headers{"Content-Type", "text/é"}, body: "x",
 		},

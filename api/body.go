@@ -108,8 +108,8 @@ func (a *API) bodyProblem(err error) *problem {
 func (a *API) readObject(w http.ResponseWriter, r *http.Request, types ...string) ([]member, *problem) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(types, mediaType) {
-		w.Header().Set("Accept", types[0])
-		return nil, kindMediaType.is("Content-Type must be %s.", types[0])
+		w.Header().Set("Accept", strings.Join(types, ", "))
+		return nil, kindMediaType.is("Content-Type must be %s.", strings.Join(types, " or "))
 	}
 	body, p := a.readBody(w, r)
 	if p != nil {
@@ -128,9 +128,10 @@ func (a *API) readObject(w http.ResponseWriter, r *http.Request, types ...string
 	return members, nil
 }
 
-// readOptionalObject is [API.readObject] for a body of which nothing is required: none at all is an empty object.
+// readOptionalObject is [API.readObject] for a body of which nothing is required: none at all is an empty object, whatever
+// its type is said to be.
 func (a *API) readOptionalObject(w http.ResponseWriter, r *http.Request, types ...string) ([]member, *problem) {
-	if r.ContentLength == 0 && r.Header.Get("Content-Type") == "" {
+	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	return a.readObject(w, r, types...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -75,9 +76,10 @@ func errorClasses() []string {
 
 func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) *problem {
 	q := readQuery(r, "webhook", "event", "topic", "state", "error", "since", "until", "limit", "page")
+	now := time.Now()
 	f := store.DeliveryFilter{
 		Webhook: q.id("webhook"), Event: q.id("event"), Patterns: q.patterns("topic"),
-		Since: q.time("since"), Until: q.time("until"),
+		Since: q.moment("since", now), Until: q.moment("until", now),
 	}
 	if text, given := q.text("state"); given {
 		if state, err := event.ParseState(text); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -35,7 +36,8 @@ func showEvent(e *event.Event, size, owed int) eventDocument {
 
 func (a *API) listEvents(w http.ResponseWriter, r *http.Request) *problem {
 	q := readQuery(r, "topic", "since", "until", "limit", "page")
-	f := store.EventFilter{Patterns: q.patterns("topic"), Since: q.time("since"), Until: q.time("until")}
+	now := time.Now()
+	f := store.EventFilter{Patterns: q.patterns("topic"), Since: q.moment("since", now), Until: q.moment("until", now)}
 	page := q.page()
 	if p := q.problem(); p != nil {
 		return p

@@ -157,6 +157,19 @@ func TestListEvents(t *testing.T) {
 	if slices.Contains(idsOfEvents(list.Data), all[2].ID) {
 		t.Errorf("until takes its own moment in")
 	}
+	// Durations count back from now, days too.
+	list = eventList{}
+	g.do("GET", "/v1/events?since=1.5d", nil, "").want(200).into(&list)
+	if len(list.Data) != len(all) {
+		t.Errorf("%d events in a day and a half, want %d", len(list.Data), len(all))
+	}
+	list = eventList{}
+	g.do("GET", "/v1/events?until=1h", nil, "").want(200).into(&list)
+	if len(list.Data) != 0 {
+		t.Errorf("%d events from before the last hour", len(list.Data))
+	}
+	g.do("GET", "/v1/events?since=-1h", nil, "").wantProblem(400, "bad-request", "since")
+	g.do("GET", "/v1/deliveries?since=7d&until=1h", nil, "").want(200)
 }
 
 func idsOf(receipts []receipt) []string {

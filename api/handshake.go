@@ -2,7 +2,9 @@ package api
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/carillon/carillon/dispatch"
@@ -11,6 +13,17 @@ import (
 
 // handshakeSlack is how much longer than its own deadline a handshake is waited for.
 const handshakeSlack = 5 * time.Second
+
+// needsConsent reports whether the owner of a webhook's URL has to be asked before w takes the place of old.
+func needsConsent(old, w *event.Webhook) bool {
+	return w.Handshake && (!old.Handshake || w.URL != old.URL)
+}
+
+// sameConsent reports whether the owner of a URL would be asked the same about both webhooks, and in the same way.
+func sameConsent(a, b *event.Webhook) bool {
+	return a.URL == b.URL && a.Handshake == b.Handshake && a.RateLimit == b.RateLimit && maps.Equal(a.Headers, b.Headers) &&
+		reflect.DeepEqual(a.Auth, b.Auth)
+}
 
 // shakeHands asks the owner of a webhook's URL for consent.
 func (a *API) shakeHands(r *http.Request, hook *event.Webhook) *problem {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"math"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -199,7 +200,7 @@ func FuzzReplay(f *testing.F) {
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
 		"limit=5&page=x", "topic=a.*&topic=**&since=2026-11-22T18:46:22Z", "limit=0", "limit=99999999999999999999", "a;b", "%zz", "limit=&limit=",
-		"webhook=0197a2c4-1f3e-7c11-9a3b-5f2d8c4e6b01", "since=2026-11-22T18:46:22+01:00",
+		"webhook=0197a2c4-1f3e-7c11-9a3b-5f2d8c4e6b01", "since=2026-11-22T18:46:22+01:00", "since=1.5d2h", "since=-1d",
 	} {
 		f.Add(seed)
 	}
@@ -207,7 +208,7 @@ func FuzzQuery(f *testing.F) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.URL = &url.URL{Path: "/", RawQuery: raw}
 		q := readQuery(r, "topic", "since", "webhook", "limit", "page")
-		patterns, since, id, page := q.patterns("topic"), q.time("since"), q.id("webhook"), q.page()
+		patterns, since, id, page := q.patterns("topic"), q.moment("since", time.Now()), q.id("webhook"), q.page()
 		if p := q.problem(); p != nil {
 			if len(p.errors) == 0 || p.detail == "" {
 				t.Error("refused without a reason")
@@ -244,6 +245,41 @@ func TestSpansAreShort(t *testing.T) {
 			t.Errorf("%s is read as %v (%v)", got, time.Duration(back), err)
 		}
 	}
+}
+
+func TestMoments(t *testing.T) {
+	now := time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"2h": now.Add(-2 * time.Hour), "1d": now.Add(-24 * time.Hour), "1.5d": now.Add(-36 * time.Hour), "7d12h": now.Add(-180 * time.Hour),
+		"+1m": now.Add(-time.Minute), "0": now, "0s": now, "2026-11-22T18:46:22+01:00": time.Date(2026, 11, 22, 17, 46, 22, 0, time.UTC),
+		"": {}, "-1d": {}, "-1ns": {}, "1": {}, "d": {}, "1d1": {}, "1d+1h": {}, "yesterday": {}, "0001-01-01T00:00:00Z": {}, "9999999999d": {},
+	} {
+		got, err := parseMoment(text, now)
+		if !got.Equal(want) || (err == nil) == want.IsZero() {
+			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
+		}
+	}
+}
+
+func FuzzDuration(f *testing.F) {
+	for _, seed := range []string{"1h30m", "7d", "1.5d2h", "-1d", "+2h", "106751d", "106752d", "d", "1dd", "1d-1h", ".5d", "1e3d", "0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := parseDuration(text)
+		if plain, wrong := time.ParseDuration(text); wrong == nil && plain != math.MinInt64 && (err != nil || got != plain) {
+			t.Fatalf("%q is %v (%v), without days %v", text, got, err, plain)
+		}
+		if err != nil {
+			return
+		}
+		if (got < 0) != (strings.HasPrefix(text, "-") && got != 0) {
+			t.Errorf("%q is %v", text, got)
+		}
+		if back, err := parseDuration(span(got).String()); err != nil || back != got {
+			t.Errorf("%q is shown as %s, which is %v (%v)", text, span(got), back, err)
+		}
+	})
 }
 
 func TestTextCutInACharacter(t *testing.T) {

@@ -103,22 +103,21 @@ func (q *query) patterns(name string) []event.Pattern {
 	return patterns
 }
 
-// time returns the value of a parameter that is an RFC 3339 time.
-func (q *query) time(name string) time.Time {
+// moment returns the value of a parameter that is an RFC 3339 time, or a duration before now.
+func (q *query) moment(name string, now time.Time) time.Time {
 	text, given := q.text(name)
 	if !given {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		if strings.Contains(text, " ") {
-			q.wrong(name, "is not an RFC 3339 time; a + must be written as %%2B in a URL")
-		} else {
-			q.wrong(name, "is not an RFC 3339 time such as 2006-01-02T15:04:05Z")
-		}
-		return time.Time{}
+	at, err := parseMoment(text, now)
+	switch {
+	case err == nil:
+	case strings.Contains(text, " "):
+		q.wrong(name, "is not an RFC 3339 time; a + must be written as %%2B in a URL")
+	default:
+		q.wrong(name, "%s", err)
 	}
-	return t
+	return at
 }
 
 func (q *query) id(name string) event.ID {

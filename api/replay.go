@@ -69,20 +69,13 @@ func setMoment(to *time.Time, m member, now time.Time) *event.FieldError {
 		*to = time.Time{}
 		return nil
 	}
-	text, err := readValue[string](m, "a text: an RFC 3339 time, or a duration such as 2h")
+	text, bad := readValue[string](m, "a text: an RFC 3339 time, or a duration such as 2h")
+	if bad != nil {
+		return bad
+	}
+	at, err := parseMoment(text, now)
 	if err != nil {
-		return err
-	}
-	if ago, err := time.ParseDuration(text); err == nil {
-		if ago < 0 {
-			return &event.FieldError{Field: m.name, Detail: "is a negative duration"}
-		}
-		*to = now.Add(-ago)
-		return nil
-	}
-	at, wrong := time.Parse(time.RFC3339, text)
-	if wrong != nil || at.IsZero() {
-		return &event.FieldError{Field: m.name, Detail: "is neither an RFC 3339 time such as 2006-01-02T15:04:05Z nor a duration such as 2h"}
+		return &event.FieldError{Field: m.name, Detail: err.Error()}
 	}
 	*to = at
 	return nil

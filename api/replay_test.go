@@ -44,6 +44,8 @@ func TestReplay(t *testing.T) {
 	count(`{"dry_run":true}`, 2)
 	count(`{"dry_run":true,"topics":["a.one"]}`, 1)
 	count(`{"dry_run":true,"since":"1h"}`, 2)
+	count(`{"dry_run":true,"since":"1d"}`, 2)
+	count(`{"dry_run":true,"until":"1d"}`, 0)
 	count(`{"dry_run":true,"until":"1h"}`, 0)
 	count(`{"dry_run":true,"since":"2020-01-01T00:00:00Z","until":"2020-01-02T00:00:00+01:00"}`, 0)
 	count(`{"dry_run":true,"states":["delivered"]}`, 0)

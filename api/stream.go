@@ -60,6 +60,12 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns 
 func streamStart(r *http.Request, q *query) stream.Start {
 	var start stream.Start
 	if since, given := q.text("since"); given {
+		// A cursor can look like days: 000000000001d is one.
+		if _, err := event.ParseCursor(since); err != nil {
+			if ago, err := parseDuration(since); err == nil {
+				since = ago.String() // the stream knows only the units of Go
+			}
+		}
 		var err error
 		if start, err = stream.ParseSince(since, time.Now()); err != nil {
 			q.wrong("since", "%s", err)

@@ -56,6 +56,7 @@ func TestStreamAddresses(t *testing.T) {
 		{"topics", "/v1/stream?topic=orders.*&topic=users.x&since=earliest", "", "three",
 			resumed + "data: one\ndata: two\ndata: three"},
 		{"pattern in the path", "/v1/topics/orders.*/stream?since=1h", "", "three", resumed + "data: one\ndata: three"},
+		{"days", "/v1/topics/orders.*/stream?since=1d", "", "three", resumed + "data: one\ndata: three"},
 		{"escaped pattern", "/v1/topics/orders%2E%2A/stream?since=1h", "", "three", resumed + "data: one\ndata: three"},
 		{"named", "/v1/stream?topic=**&event=topic&since=" + first.Cursor, "", "three",
 			resumed + "event: users.x\ndata: two\nevent: orders.us\ndata: three"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,8 +111,18 @@ func (a *API) replayAndWait(w http.ResponseWriter, r *http.Request, draft store.
 		return a.joinWait(w, r, receipt, pref)
 	}
 	a.metrics.waits.WithLabelValues("no-responders").Inc()
-	return &problem{kind: kindNoResponders, retryAfter: 5,
-		detail: "No enabled webhook matches " + string(draft.Event.Topic) + ". The event is not stored."}
+	return nobodyAnswers(draft.Event)
+}
+
+// nobodyAnswers is what to say where no webhook is owed an event.
+func nobodyAnswers(e *event.Event) *problem {
+	p := &problem{kind: kindNoResponders, retryAfter: 5,
+		detail: "No enabled webhook matches " + string(e.Topic) + ". The event is not stored."}
+	if slices.ContainsFunc(e.Matches, func(m event.Match) bool { return m.FilterError && !m.Disabled }) {
+		p.detail = "No webhook is owed the event: the filters of those that match " + string(e.Topic) +
+			" failed on it; their health says why. The event is not stored."
+	}
+	return p
 }
 
 // joinWait answers a poster whose event was stored before: with the wait of the first poster, if that goes on.

@@ -227,7 +227,10 @@ func TestSyncNoResponders(t *testing.T) {
 	g.hook(answering(t, 200, "", ""), "t", `,"enabled":false`)
 	before := g.stored()
 	g.ask("t", "", nil).wantProblem(503, "no-responders")
-	g.ask("other", "?respond=all", nil).wantProblem(503, "no-responders")
+	p := g.ask("other", "?respond=all", nil).wantProblem(503, "no-responders")
+	if want := "No enabled webhook matches other. The event is not stored."; p.Detail != want {
+		t.Errorf("detail %q", p.Detail)
+	}
 	if g.stored() != before {
 		t.Error("the event was stored")
 	}
@@ -371,4 +374,18 @@ func TestDrainSendsWaitersHome(t *testing.T) {
 func (g *gateway) scrape() string {
 	g.t.Helper()
 	return string(g.do("GET", "/metrics", nil, "").want(200).body)
+}
+
+// A filter that fails leaves nobody to answer, as an event that nobody wants does; but that is not what is said of it.
+func TestSyncWhereOnlyFiltersFail(t *testing.T) {
+	g := newGateway(t, nil)
+	g.hook(answering(t, 200, "", ""), "t", `,"filter":"data.n > 1"`)
+	before := g.stored()
+	p := g.ask("t", "", nil).wantProblem(503, "no-responders")
+	if want := "No webhook is owed the event: the filters of those that match t failed on it; their health says why. The event is not stored."; p.Detail != want {
+		t.Errorf("detail %q", p.Detail)
+	}
+	if g.stored() != before {
+		t.Error("something was stored")
+	}
 }

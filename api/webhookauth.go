@@ -110,12 +110,18 @@ func setCredential(a *event.Auth, m member) *event.FieldError {
 	}
 }
 
+// setHidden reads a credential. One that is sent as headers are shown was never shown: whoever sends it has taken an auth
+// for something that can be sent back, and would lose the credential.
 func setHidden(to *event.Secret, m member) *event.FieldError {
 	text, err := readValue[string](m, "a text")
-	if err == nil {
-		*to = event.Secret(text)
+	switch {
+	case err != nil:
+		return err
+	case text == hiddenValue:
+		return &event.FieldError{Field: m.name, Detail: hiddenDetail}
 	}
-	return err
+	*to = event.Secret(text)
+	return nil
 }
 
 // setTexts reads a list of texts. A null among them would be read as an empty one.

@@ -50,6 +50,9 @@ func applyWebhook(w *event.Webhook, members []member) []event.FieldError {
 		case "topics":
 			add(setTopics(w, m))
 		case "secret":
+			if m.null() && before.Secret == "" {
+				break // there is none yet: one is to be made
+			}
 			add(setSecret(w, m))
 		case "retry":
 			add(setRetry(w, m))
@@ -160,7 +163,7 @@ func setTimeout(w *event.Webhook, m member, otherwise time.Duration) *event.Fiel
 		return &event.FieldError{Field: m.name,
 			Detail: fmt.Sprintf("is %s; %s to %s are allowed", timeout, span(event.MinTimeout), span(event.MaxTimeout))}
 	}
-	w.Timeout = time.Duration(timeout)
+	w.Timeout = timeout.kept()
 	return nil
 }
 
@@ -244,6 +247,7 @@ func setRetry(w *event.Webhook, m member) *event.FieldError {
 			return &event.FieldError{Field: m.name, Detail: fmt.Sprintf("delay %d is %s; %s to %s are allowed",
 				i+1, span(d), span(event.MinRetryDelay), span(event.MaxRetryDelay))}
 		}
+		schedule[i] = span(d).kept()
 	}
 	w.Retry = schedule
 	return nil
@@ -294,6 +298,8 @@ func readRetry(m member) (event.Schedule, *event.FieldError) {
 		return wrong("max_attempts is %d; 1 to %d are allowed", attempts, event.MaxRetries+1)
 	case math.IsNaN(factor) || factor < 1 || factor > maxFactor:
 		return wrong("factor must be from 1 to %d", maxFactor)
+	case attempts > 1 && initial < span(event.MinRetryDelay):
+		return wrong("initial is %s; at least %s is allowed", initial, span(event.MinRetryDelay))
 	case longest < initial:
 		return wrong("max is shorter than initial")
 	}

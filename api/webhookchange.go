@@ -32,7 +32,8 @@ func (a *API) turnAt(r *http.Request, id event.ID) (_ *event.Webhook, end func()
 
 // change lets nobody else change a webhook while edit does. edit is given the webhook as it is and a copy of it to write
 // to, whose maps and slices it must leave as they are; more than once where the engine was quicker, which changes
-// webhooks by itself. Nothing is stored where edit has changed nothing.
+// webhooks by itself. Nothing is stored where edit has changed nothing, or returns a problem. edit must not wait for
+// anybody: a webhook can be disabled and deleted at any time.
 func (a *API) change(r *http.Request, id event.ID, edit func(old, w *event.Webhook) *problem) (*event.Webhook, *problem) {
 	hook, end, p := a.turnAt(r, id)
 	if p != nil {

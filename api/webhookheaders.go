@@ -11,6 +11,9 @@ import (
 // names, so none is shown.
 const hiddenValue = "***"
 
+// hiddenDetail is what is wrong with a hiddenValue that stands for nothing.
+const hiddenDetail = "is how values are hidden; give the value itself"
+
 func showHeaders(headers map[string]string) map[string]string {
 	shown := make(map[string]string, len(headers))
 	for name := range headers {
@@ -57,7 +60,7 @@ func mergeHeaders(w *event.Webhook, m member) []event.FieldError {
 			wrong(err.Detail)
 		case value == hiddenValue && known:
 		case value == hiddenValue:
-			wrong("is how values are hidden when they are shown; say the value itself")
+			wrong(hiddenDetail)
 		default:
 			merged[name] = value
 		}

@@ -40,6 +40,10 @@ type healthDocument struct {
 	FilterErrors      int64   `json:"filter_errors"`
 	LastFilterError   *string `json:"last_filter_error"`
 	LastFilterErrorAt stamp   `json:"last_filter_error_at"`
+
+	TransformErrors      int64   `json:"transform_errors"`
+	LastTransformError   *string `json:"last_transform_error"`
+	LastTransformErrorAt stamp   `json:"last_transform_error_at"`
 }
 
 func showHealth(webhook event.ID, h dispatch.Health) healthDocument {
@@ -51,6 +55,8 @@ func showHealth(webhook event.ID, h dispatch.Health) healthDocument {
 		Backlog: h.Backlog, OldestUndelivered: stamp(h.OldestUndelivered),
 		MeasuredSince: stamp(h.MeasuredSince), Attempts: h.Attempts, Successes: h.Successes,
 		FilterErrors: h.FilterErrors, LastFilterError: orNull(h.LastFilterError), LastFilterErrorAt: stamp(h.LastFilterErrorAt),
+		TransformErrors: h.TransformErrors, LastTransformError: orNull(h.LastTransformError),
+		LastTransformErrorAt: stamp(h.LastTransformErrorAt),
 	}
 	if h.Attempts > 0 {
 		rate := float64(h.Successes) / float64(h.Attempts)

@@ -195,9 +195,11 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	asked := "" // the URL whose owner has consented
+	id := hook.ID
+	// What the URL's owner is to be asked about, and what it has consented to.
+	var wanted, agreed *event.Webhook
 	renewed := false
-	hook, p = a.change(r, hook.ID, func(old, w *event.Webhook) *problem {
+	edit := func(old, w *event.Webhook) *problem {
 		bad := applyWebhook(w, members)
 		if w.URL != old.URL {
 			bad = append(bad, a.judgeURL(w, bad)...)
@@ -211,14 +213,22 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 		if renewed = w.Secret == ""; renewed {
 			w.Secret = newSecret(signingOf(w))
 		}
-		if w.Handshake && (!old.Handshake || w.URL != old.URL) && w.URL != asked {
-			if p := a.shakeHands(r, w); p != nil {
-				return p
-			}
-			asked = w.URL
+		if needsConsent(old, w) && (agreed == nil || !sameConsent(w, agreed)) {
+			wanted = w // in the first turn; in the second there is no more asking
+			return &problem{kind: kindConflict, retryAfter: 1,
+				detail: "Somebody else changed the webhook while its URL's owner was asked for consent. Nothing of this was changed; try again."}
 		}
 		return nil
-	})
+	}
+	hook, p = a.change(r, id, edit)
+	if wanted != nil {
+		// Nobody has to wait for the owner who wants to disable or delete the webhook: it is asked between two turns.
+		if p := a.shakeHands(r, wanted); p != nil {
+			return p
+		}
+		agreed = wanted
+		hook, p = a.change(r, id, edit)
+	}
 	switch {
 	case p != nil:
 		return p

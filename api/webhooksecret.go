@@ -111,7 +111,7 @@ func readRotation(members []member) (rotation, []event.FieldError) {
 				(overlap < 0 || overlap > span(event.MaxOverlap)) {
 				err = &event.FieldError{Field: m.name, Detail: fmt.Sprintf("is %s; 0s to %s are allowed", overlap, span(event.MaxOverlap))}
 			}
-			asked.overlap = time.Duration(overlap)
+			asked.overlap = overlap.kept()
 		case "secret":
 			asked.secret, err = readSecret(m)
 		default:

@@ -281,6 +281,10 @@ func TestRotation(t *testing.T) {
 	if n := signedBy(); n != 2 {
 		t.Errorf("%d signatures", n)
 	}
+	// A type without a body is no body.
+	g.do("POST", path+"/rotate-secret", headers{"Content-Type", "application/json"}, "").want(200)
+	g.do("PATCH", path, jsonType, `{"secret":"`+someSecret+`"}`).want(200)
+	g.do("POST", path+"/rotate-secret", nil, "").want(200)
 	g.do("POST", path+"/rotate-secret", jsonType, `{"overlap":"0s","secret":"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`).want(200).into(&second)
 	if *second.Secret != "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" || len(second.OldSecretsUntil) != 1 {
 		t.Errorf("rotated %+v", second)
@@ -371,26 +375,213 @@ func TestHandshake(t *testing.T) {
 	g.do("PATCH", path, jsonType, `{"url":"`+willing+`","handshake":true}`).want(200)
 }
 
-// A handshake that hangs keeps only those waiting who want to change the same webhook.
-func TestHandshakeHoldsUpNobodyElse(t *testing.T) {
-	g := newGateway(t, nil)
-	arrived, release := make(chan struct{}), make(chan struct{})
-	slow := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
-		close(arrived)
-		<-release
-		w.Header().Set("WebHook-Allowed-Origin", "*")
+// slowOwner is the owner of a URL who thinks before it consents.
+type slowOwner struct {
+	url     string
+	arrived chan struct{} // one for each time that it is asked
+	release chan struct{}
+}
+
+func newSlowOwner(t *testing.T) *slowOwner {
+	o := &slowOwner{arrived: make(chan struct{}, 10), release: make(chan struct{})}
+	o.url = receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		o.arrived <- struct{}{}
+		select {
+		case <-o.release:
+			w.Header().Set("WebHook-Allowed-Origin", "*")
+		case <-r.Context().Done():
+		}
 	})
-	id, other := g.hook("https://example.com/", "a", ""), g.hook("https://example.com/", "a", "")
-	done := make(chan int)
+	return o
+}
+
+// While the owner of a URL thinks, its webhook can be changed and deleted like any other.
+func TestHandshakeHoldsUpNobody(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		meanwhile  func(g *gateway, path string)
+		status     int
+		afterwards func(t *testing.T, w settings)
+	}{
+		{"nothing", func(*gateway, string) {}, 200, nil},
+		{"delete", func(g *gateway, path string) { g.do("DELETE", path, nil, "").want(204) }, 404, nil},
+		{"disable", func(g *gateway, path string) { g.do("PATCH", path, jsonType, `{"enabled":false}`).want(200) }, 200,
+			func(t *testing.T, w settings) {
+				if w.Enabled || !w.Handshake {
+					t.Errorf("it is %+v", w)
+				}
+			}},
+		{"rotate", func(g *gateway, path string) { g.do("POST", path+"/rotate-secret", nil, "").want(200) }, 200,
+			func(t *testing.T, w settings) {
+				if len(w.OldSecretsUntil) != 1 || !w.Handshake {
+					t.Errorf("it is %+v", w)
+				}
+			}},
+		{"another URL", func(g *gateway, path string) {
+			g.do("PATCH", path, jsonType, `{"url":"https://example.org/"}`).want(200)
+		}, 200, func(t *testing.T, w settings) {
+			if !w.Handshake {
+				t.Errorf("it is %+v", w)
+			}
+		}},
+		{"another rate", func(g *gateway, path string) {
+			g.do("PATCH", path, jsonType, `{"rate_limit":{"per_second":1000}}`).want(200)
+		}, 409, func(t *testing.T, w settings) {
+			if w.Handshake || w.RateLimit == nil {
+				t.Errorf("it is %+v", w)
+			}
+		}},
+		{"another header", func(g *gateway, path string) {
+			g.do("PATCH", path, jsonType, `{"headers":{"X-Key":"k"}}`).want(200)
+		}, 409, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGateway(t, nil)
+			owner := newSlowOwner(t)
+			path := "/v1/webhooks/" + g.hook("https://example.com/", "a", "")
+			done := make(chan *answer)
+			go func() { done <- g.do("PATCH", path, jsonType, `{"url":"`+owner.url+`","handshake":true}`) }()
+			<-owner.arrived
+			c.meanwhile(g, path)
+			select {
+			case a := <-done:
+				t.Fatalf("the patch was answered before its owner consented: %d", a.status)
+			default:
+			}
+			close(owner.release)
+			a := (<-done).want(c.status)
+			if c.status == 409 {
+				a.wantProblem(409, "conflict")
+			}
+			if len(owner.arrived) != 0 {
+				t.Error("the owner was asked more than once")
+			}
+			if c.afterwards != nil {
+				var shown settings
+				g.do("GET", path, nil, "").want(200).into(&shown)
+				c.afterwards(t, shown)
+			}
+		})
+	}
+}
+
+// What was refused a turn ago is not written over what somebody else has written since.
+func TestHandshakeHeedsIfMatch(t *testing.T) {
+	g := newGateway(t, nil)
+	owner := newSlowOwner(t)
+	path := "/v1/webhooks/" + g.hook("https://example.com/", "a", "")
+	tag := g.do("GET", path, nil, "").want(200).header.Get("ETag")
+	done := make(chan *answer)
 	go func() {
-		done <- g.do("PATCH", "/v1/webhooks/"+id, jsonType, `{"url":"`+slow+`","handshake":true}`).status
+		done <- g.do("PATCH", path, append(headers{"If-Match", tag}, jsonType...), `{"url":"`+owner.url+`","handshake":true}`)
 	}()
-	<-arrived
-	g.do("PATCH", "/v1/webhooks/"+other, jsonType, `{"description":"d"}`).want(200)
-	g.do("GET", "/v1/webhooks/"+id, nil, "").want(200)
-	close(release)
-	if status := <-done; status != 200 {
-		t.Errorf("status %d", status)
+	<-owner.arrived
+	g.do("PATCH", path, jsonType, `{"description":"d"}`).want(200)
+	close(owner.release)
+	(<-done).wantProblem(412, "precondition-failed")
+}
+
+// Whoever sends a webhook back as it was shown does not lose its credentials.
+func TestHiddenAuthIsRefused(t *testing.T) {
+	g := newGateway(t, nil)
+	path := "/v1/webhooks/" + g.hook("https://example.com/", "a", `,"auth":{"type":"bearer","token":"s3cret"}`)
+	certificate, _ := selfSigned(t)
+	pem, err := json.Marshal(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := g.stored()
+	for auth, field := range map[string]string{
+		`{"type":"basic","username":"u","password":"***"}`:                                              "auth.password",
+		`{"type":"bearer","token":"***"}`:                                                               "auth.token",
+		`{"type":"oauth2","token_url":"https://id.example.com/","client_id":"c","client_secret":"***"}`: "auth.client_secret",
+		`{"type":"mtls","certificate":` + string(pem) + `,"private_key":"***"}`:                         "auth.private_key",
+	} {
+		for _, a := range []struct{ method, path, body, field string }{
+			{"POST", "/v1/webhooks", anyHook(`,"auth":` + auth), field},
+			{"PATCH", path, `{"auth":` + auth + `}`, field},
+			{"POST", "/v1/webhooks/test", `{"webhook":{"auth":` + auth + `},"event":{"topic":"a"}}`, "webhook." + field},
+		} {
+			p := g.do(a.method, a.path, jsonType, a.body).wantProblem(422, "invalid", a.field)
+			if want := "is how values are hidden; give the value itself"; p.Errors[0].Detail != want {
+				t.Errorf("%s: %q", a.field, p.Errors[0].Detail)
+			}
+		}
+	}
+	if g.stored() != before {
+		t.Error("something was changed")
+	}
+	// A user may be called so.
+	g.do("PATCH", path, jsonType, `{"auth":{"type":"basic","username":"***","password":"p"}}`).want(200)
+}
+
+func TestNullSecretIsGenerated(t *testing.T) {
+	g := newGateway(t, nil)
+	var made settings
+	g.do("POST", "/v1/webhooks", jsonType, anyHook(`,"secret":null`)).want(201).into(&made)
+	if made.Secret == nil || !strings.HasPrefix(*made.Secret, "whsec_") {
+		t.Errorf("made %+v", made)
+	}
+	g.tryBad("PATCH", "/v1/webhooks/"+made.ID, jsonType, `{"secret":null}`).wantProblem(422, "invalid", "secret")
+	var pair settings
+	g.do("POST", "/v1/webhooks", jsonType, anyHook(`,"signing":"ed25519","secret":null`)).want(201).into(&pair)
+	if pair.PublicKey == nil || pair.Secret != nil {
+		t.Errorf("made %+v", pair)
+	}
+}
+
+func TestDurationsTakeDays(t *testing.T) {
+	g := newGateway(t, nil)
+	var made struct {
+		ID    string
+		Retry struct{ Schedule []string }
+	}
+	g.do("POST", "/v1/webhooks", jsonType, anyHook(`,"retry":{"schedule":["1d","1.5d","1d2h","1.0000001s"]}`)).want(201).into(&made)
+	if got := fmt.Sprint(made.Retry.Schedule); got != "[24h 36h 26h 1s]" {
+		t.Errorf("schedule %s", got)
+	}
+	path := "/v1/webhooks/" + made.ID
+	g.do("POST", path+"/rotate-secret", jsonType, `{"overlap":"30d"}`).want(200)
+	g.tryBad("POST", path+"/rotate-secret", jsonType, `{"overlap":"31d"}`).wantProblem(422, "invalid", "overlap")
+	for _, bad := range []string{"d", "1dd", "1d-2h", "1h2d", "--1d", "1e3d", "999999999999d"} {
+		g.tryBad("POST", path+"/rotate-secret", jsonType, `{"overlap":"`+bad+`"}`).wantProblem(422, "invalid", "overlap")
+	}
+}
+
+func TestFailingTransformIsToldOfInTheHealth(t *testing.T) {
+	g := newGateway(t, nil)
+	id := g.hook("https://example.com/", "a", `,"transform":".n.m"`)
+	rec := g.publish("a", `{"n":1}`)
+	if d := g.ended(rec.ID); d.State != "failed" || *d.Reason != "transform-error" {
+		t.Errorf("delivery %+v", d)
+	}
+	var h struct {
+		Errors int        `json:"transform_errors"`
+		Last   *string    `json:"last_transform_error"`
+		LastAt *time.Time `json:"last_transform_error_at"`
+	}
+	g.do("GET", "/v1/webhooks/"+id+"/health", nil, "").want(200).into(&h)
+	if h.Errors != 1 || h.Last == nil || *h.Last == "" || h.LastAt == nil {
+		t.Errorf("health %+v", h)
+	}
+}
+
+func TestWebhookWithoutATokenIsNotAsked(t *testing.T) {
+	g := newGateway(t, nil)
+	var asked atomic.Int32
+	url := receiver(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	endpoint := receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	id := g.hook(url, "a", `,"retry":{"schedule":[]},"auth":{"type":"oauth2","token_url":"`+endpoint+`","client_id":"c","client_secret":"s"}`)
+	var ping struct{ Error *string }
+	g.do("POST", "/v1/webhooks/"+id+"/ping", nil, "").want(200).into(&ping)
+	if ping.Error == nil || *ping.Error != "auth" {
+		t.Errorf("ping %+v", ping)
+	}
+	g.ended(g.publish("a", "x").ID)
+	var list struct{ Data []struct{ Error *string } }
+	g.do("GET", "/v1/deliveries?error=auth&since=1d", nil, "").want(200).into(&list)
+	if len(list.Data) != 1 || asked.Load() != 0 {
+		t.Errorf("%d deliveries, asked %d times", len(list.Data), asked.Load())
 	}
 }
 

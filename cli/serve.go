@@ -87,7 +87,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	if loopback {
 		log.Warn("no admin key is set: everybody on this machine may use the gateway, and webhooks may be at loopback addresses")
 	}
-	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: c.WebhookAllow, AllowLoopback: func() bool { return loopback }})
+	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: prefixes(c.WebhookAllow), AllowLoopback: func() bool { return loopback }})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/" + version, Source: c.Source})
 	defer sender.Close()
 	dispatcher, err := dispatch.New(dispatch.Config{

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"os"
 	"time"
@@ -36,8 +35,8 @@ type serveCommand struct {
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 
-	AdminKeyFile string         `group:"access" placeholder:"FILE" help:"A file that holds the admin key, which requests must then show as Authorization: Bearer KEY. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
-	WebhookAllow []netip.Prefix `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
+	AdminKeyFile string `group:"access" placeholder:"FILE" help:"A file that holds the admin key, which requests must then show as Authorization: Bearer KEY. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
+	WebhookAllow []cidr `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
 
 	LogFormat string   `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
 	LogLevel  logLevel `group:"log" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
