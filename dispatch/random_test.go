@@ -14,7 +14,7 @@ import (
 
 // TestRandom posts, waits, cancels, retries, disables and restarts at random, and checks that everything owed ends, once.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 1))
@@ -62,7 +62,7 @@ func TestRandom(t *testing.T) {
 					}, "a"))
 				}
 				var events []*event.Event
-				for range 150 {
+				for range 100 {
 					switch k := rnd.IntN(20); {
 					case k < 8:
 						for range 1 + rnd.IntN(60) {
