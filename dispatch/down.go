@@ -112,6 +112,7 @@ func (s *scheduler) giveUpParked(l *lane, now time.Time) {
 	for _, q := range [...]*fifo[*task]{&l.urgent, &l.fresh, &l.backlog, &l.retries} {
 		for skipDropped(q); q.len() > 0 && !q.at(0).began.After(before); skipDropped(q) {
 			if given++; given > giveUpAtOnce {
+				l.probe.givingUp = true
 				s.touch(l, now)
 				return
 			}
