@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"strings"
 	"time"
 
@@ -47,32 +46,13 @@ func (s span) kept() time.Duration { return time.Duration(s).Truncate(event.Prec
 
 var errNoDuration = errors.New("not a duration")
 
-// parseDuration reads a duration as [time.ParseDuration] does, and also one that begins with days of 24 hours: 7d, 1.5d,
-// 7d12h. Its error is always [errNoDuration].
+// parseDuration reads a duration as [event.ParseDuration] does, and also one with a plus sign. Its error is always
+// errNoDuration.
 func parseDuration(text string) (time.Duration, error) {
-	rest, negative := strings.CutPrefix(text, "-")
-	if !negative {
-		rest, _ = strings.CutPrefix(text, "+")
+	rest, plus := strings.CutPrefix(text, "+")
+	d, err := event.ParseDuration(rest)
+	if err != nil || plus && strings.HasPrefix(rest, "-") {
+		return 0, errNoDuration
 	}
-	var sum time.Duration
-	number, after, days := strings.Cut(rest, "d")
-	if days {
-		n, err := time.ParseDuration(number + "h")
-		// What stands before the d could also be 1h2.
-		if err != nil || strings.Trim(number, "0123456789.") != "" || n > math.MaxInt64/24 {
-			return 0, errNoDuration
-		}
-		sum, rest = 24*n, after
-	}
-	if rest != "" || !days {
-		d, err := time.ParseDuration(rest)
-		if err != nil || strings.ContainsAny(rest[:1], "+-") || d > math.MaxInt64-sum {
-			return 0, errNoDuration
-		}
-		sum += d
-	}
-	if negative {
-		sum = -sum
-	}
-	return sum, nil
+	return d, nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"strings"
 	"time"
@@ -12,32 +11,13 @@ import (
 	"github.com/carillon/carillon/event"
 )
 
-// parseDuration reads a duration as [time.ParseDuration] does, and also one that begins with days of 24 hours: 7d,
-// 1.5d, 7d12h. Its error is meant for the one who wrote the text.
+// parseDuration is [event.ParseDuration] with an error that is meant for the one who wrote the text.
 func parseDuration(text string) (time.Duration, error) {
-	wrong := fmt.Errorf("%q is no duration; 30s, 12h, 7d, 1.5d and 7d12h are", text)
-	rest, negative := strings.CutPrefix(text, "-")
-	var sum time.Duration
-	number, after, days := strings.Cut(rest, "d")
-	if days {
-		n, err := time.ParseDuration(number + "h")
-		// What stands before the d could also be 1h2.
-		if err != nil || strings.Trim(number, "0123456789.") != "" || n > math.MaxInt64/24 {
-			return 0, wrong
-		}
-		sum, rest = 24*n, after
+	d, err := event.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no duration; 30s, 12h, 7d, 1.5d and 7d12h are", text)
 	}
-	if rest != "" || !days {
-		d, err := time.ParseDuration(rest)
-		if err != nil || strings.ContainsAny(rest[:1], "+-") || d > math.MaxInt64-sum {
-			return 0, wrong
-		}
-		sum += d
-	}
-	if negative {
-		sum = -sum
-	}
-	return sum, nil
+	return d, nil
 }
 
 // decodeDuration is how flags of type [time.Duration] are read.

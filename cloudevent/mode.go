@@ -89,9 +89,3 @@ func isText(essence string) bool {
 func isUTF8(charset string) bool {
 	return charset == "" || charset == "utf-8" || charset == "us-ascii"
 }
-
-// IsJSON reports whether a content type says that what it describes is JSON, in UTF-8.
-func IsJSON(contentType string) bool {
-	essence, charset := mediaType(contentType)
-	return isJSON(essence) && isUTF8(charset)
-}
