@@ -20,7 +20,7 @@ var allowedImports = map[string][]string{
 	"cli":             {"api", "dispatch", "event", "store", "store/sqlite", "stream", "web"},
 	"api":             {"cloudevent", "dispatch", "event", "filter", "sign", "store", "stream"},
 	"dispatch":        {"cloudevent", "event", "filter", "sign", "store"},
-	"stream":          {"cloudevent", "event", "store"},
+	"stream":          {"cloudevent", "event", "filter", "store"},
 	"store":           {"event"},
 	"store/sqlite":    {"event", "store"},
 	"store/storetest": {"event", "store"},

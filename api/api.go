@@ -10,6 +10,7 @@ import (
 
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/filter"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/stream"
 )
@@ -72,6 +73,7 @@ type API struct {
 	streams  *stream.Hub
 	log      *slog.Logger
 	metrics  *metrics
+	filters  *filter.Cache // of streams
 	inFlight keysInFlight
 	changing webhookLocks
 	waits    waits
@@ -82,7 +84,7 @@ type API struct {
 func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, store: cfg.Store, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
-		metrics: newMetrics(cfg.Registerer),
+		metrics: newMetrics(cfg.Registerer), filters: filter.NewCache(1024),
 	}
 	a.router = a.routes()
 	return a

@@ -64,6 +64,12 @@ func (l *lockedBuffer) String() string {
 // newGateway serves an API until the test ends. configure may be nil.
 func newGateway(t *testing.T, configure func(*api.Config)) *gateway {
 	t.Helper()
+	return newGatewayWith(t, stream.Config{}, configure)
+}
+
+// newGatewayWith is newGateway with more said of the streams; their log and who is told of them are set here.
+func newGatewayWith(t *testing.T, streams stream.Config, configure func(*api.Config)) *gateway {
+	t.Helper()
 	g := &gateway{t: t, log: &lockedBuffer{}, metrics: prometheus.NewRegistry()}
 	log := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
@@ -83,7 +89,9 @@ func newGateway(t *testing.T, configure func(*api.Config)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub := stream.New(stream.Config{Log: engine, Source: "/carillon"})
+	streams.Log, streams.Source = engine, "/carillon"
+	streams.Publish, streams.Wanted = g.dispatch.Publish, g.dispatch.Wanted
+	hub := stream.New(streams)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	run.Go(func() error { return g.dispatch.Run(ctx) })
 	run.Go(func() error { return hub.Run(ctx) })

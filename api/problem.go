@@ -40,6 +40,7 @@ var (
 	kindMediaType      = kind{"unsupported-media-type", "The content type is not one that is taken here", http.StatusUnsupportedMediaType}
 	kindInvalid        = kind{"invalid", "The request is not acceptable", http.StatusUnprocessableEntity}
 	kindKeyReused      = kind{"key-reused", "The key was used for another request", http.StatusUnprocessableEntity}
+	kindTooManyStreams = kind{"too-many-streams", "Too many streams are open", http.StatusTooManyRequests}
 	kindInternal       = kind{"internal", "Something went wrong in the gateway", http.StatusInternalServerError}
 	kindNoAnswer       = kind{"no-answer", "No webhook gave an answer", http.StatusBadGateway}
 	kindAnswerTooLarge = kind{"answer-too-large", "The webhook's answer is too large to be passed on", http.StatusBadGateway}

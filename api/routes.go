@@ -43,8 +43,12 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/v1/topics", a.answer(a.listTopics))
 		m.Post("/v1/topics/{topic}/events", a.answer(a.publishToTopic))
 
+		m.Get("/v1/topics/{topic}/events", a.answer(a.pollEvents))
+
 		m.Get("/v1/stream", a.answer(a.streamTopics))
+		m.Post("/v1/stream", a.answer(a.postStream))
 		m.Get("/v1/topics/{pattern}/stream", a.answer(a.streamPattern))
+		m.Get("/v1/streams", a.answer(a.listStreams))
 
 		m.Post("/v1/webhooks", a.answer(a.createWebhook))
 		m.Get("/v1/webhooks", a.answer(a.listWebhooks))

@@ -1,15 +1,20 @@
 package api
 
 import (
+	"errors"
+	"mime"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/stream"
 )
 
-// streamParameters are those that both addresses of a stream take.
-var streamParameters = []string{"event", "format", "last_event_id", "since"}
+// streamParameters are those that both addresses of a stream take. lastEventId is what some client libraries send for
+// browsers that cannot set headers.
+var streamParameters = []string{"event", "filter", "format", "last_event_id", "lastEventId", "since"}
 
 // streamTopics answers with a stream of the patterns in the query.
 func (a *API) streamTopics(w http.ResponseWriter, r *http.Request) *problem {
@@ -31,27 +36,86 @@ func (a *API) streamPattern(w http.ResponseWriter, r *http.Request) *problem {
 }
 
 func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns []event.Pattern) *problem {
-	sub := stream.Subscription{Tenant: tenantOf(r), Patterns: patterns}
+	sub := stream.Subscription{Patterns: patterns}
 	if name, given := q.text("event"); given {
-		sub.Named = name == "topic"
-		if !sub.Named {
-			q.wrong("event", "must be topic, or be left out")
-		}
+		sub.Named = q.word("event", name, "topic")
 	}
 	if format, given := q.text("format"); given {
-		if format != "cloudevents" {
-			q.wrong("format", "must be cloudevents, or be left out")
-		}
+		q.word("format", format, "cloudevents")
 		sub.Format = stream.CloudEvents
 	}
+	a.readFilter(q, &sub)
 	sub.Start = streamStart(r, q)
 	if p := q.problem(); p != nil {
 		return p
 	}
-	if err := a.streams.Serve(r.Context(), w, sub); err != nil {
+	return a.serveStream(w, r, sub)
+}
+
+// word takes a parameter that can only be one word.
+func (q *query) word(name, got, want string) bool {
+	if got != want {
+		q.wrong(name, "must be %s, or be left out", want)
+	}
+	return got == want
+}
+
+// readFilter compiles the filter of the query, if there is one.
+func (a *API) readFilter(q *query, sub *stream.Subscription) {
+	source, given := q.text("filter")
+	if !given {
+		return
+	}
+	if err := a.setStreamFilter(sub, source); err != nil {
+		q.wrong("filter", "%s", err)
+	}
+}
+
+// setStreamFilter compiles a filter, of which many streams can have the same. The error is meant for the client.
+func (a *API) setStreamFilter(sub *stream.Subscription, source string) (err error) {
+	sub.Filter, err = a.filters.Filter(source)
+	sub.FilterSource = source
+	return err
+}
+
+// serveStream answers with a stream, of lines if those are what the client accepts.
+func (a *API) serveStream(w http.ResponseWriter, r *http.Request, sub stream.Subscription) *problem {
+	sub.Tenant = tenantOf(r)
+	sub.Address = remoteOf(r)
+	if acceptsLines(r) {
+		sub.Format = stream.Lines
+	}
+	err := a.streams.Serve(w, r, sub)
+	if errors.Is(err, stream.ErrFull) {
+		return &tooManyStreams
+	}
+	if err != nil {
 		a.log.Error("a stream failed", "request", requestID(r), "error", err)
 	}
 	return nil
+}
+
+// tooManyStreams is for clients that take an error for one: an EventSource is told in its stream.
+var tooManyStreams = problem{kind: kindTooManyStreams, retryAfter: 10,
+	detail: "As many streams as the gateway allows are open already: in all, or from this address or with this key."}
+
+// acceptsLines reports whether the client asks for NDJSON by name.
+func acceptsLines(r *http.Request) bool {
+	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if mediaType, parameters, err := mime.ParseMediaType(accepted); err == nil && mediaType == "application/x-ndjson" {
+			return strings.Trim(parameters["q"], "0.") != "" || parameters["q"] == ""
+		}
+	}
+	return false
+}
+
+// remoteOf returns where a request comes from; not valid where that is no address.
+func remoteOf(r *http.Request) netip.AddrPort {
+	address, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return address
 }
 
 // streamStart says where a stream begins. What a reconnecting client adds beats what its URL said from the first: the
@@ -60,22 +124,29 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns 
 func streamStart(r *http.Request, q *query) stream.Start {
 	var start stream.Start
 	if since, given := q.text("since"); given {
-		// A cursor can look like days: 000000000001d is one.
-		if _, err := event.ParseCursor(since); err != nil {
-			if ago, err := parseDuration(since); err == nil {
-				since = ago.String() // the stream knows only the units of Go
-			}
-		}
 		var err error
-		if start, err = stream.ParseSince(since, time.Now()); err != nil {
+		if start, err = parseSince(since); err != nil {
 			q.wrong("since", "%s", err)
 		}
 	}
-	if ids := q.values["last_event_id"]; len(ids) > 0 && ids[0] != "" {
-		start = stream.AfterID(ids[0])
+	for _, name := range []string{"lastEventId", "last_event_id"} {
+		if ids := q.values[name]; len(ids) > 0 && ids[0] != "" {
+			start = stream.AfterID(ids[0])
+		}
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		start = stream.AfterID(id)
 	}
 	return start
+}
+
+// parseSince reads where a stream begins. The error's text is meant for the client.
+func parseSince(text string) (stream.Start, error) {
+	// A cursor can look like days: 000000000001d is one.
+	if _, err := event.ParseCursor(text); err != nil {
+		if ago, err := parseDuration(text); err == nil {
+			text = ago.String() // the stream knows only the units of Go
+		}
+	}
+	return stream.ParseSince(text, time.Now())
 }

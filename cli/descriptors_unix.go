@@ -3,17 +3,40 @@
 package cli
 
 import (
+	"math"
 	"syscall"
 
 	"github.com/carillon/carillon/dispatch"
 )
 
-// maxInFlight is how many requests to webhooks may be under way at once: at most half of the descriptors that the process
-// may have, since clients and streams need them too. Go raises the soft limit to the hard one by itself.
-func maxInFlight() int {
+// spareDescriptors are those for the store, for listening, and for clients that post and ask.
+const spareDescriptors = 256
+
+// descriptors is how many descriptors the process may have. Go raises the soft limit to the hard one by itself.
+func descriptors() (int, bool) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, false
+	}
+	return int(min(uint64(limit.Cur), math.MaxInt32)), true
+}
+
+// maxInFlight is how many requests to webhooks may be under way at once: at most half of the descriptors, since clients
+// and streams need them too.
+func maxInFlight() int {
+	all, known := descriptors()
+	if !known {
 		return dispatch.DefaultMaxInFlight
 	}
-	return int(max(1, min(dispatch.DefaultMaxInFlight, uint64(limit.Cur)/2)))
+	return max(1, min(dispatch.DefaultMaxInFlight, all/2))
+}
+
+// maxStreams is how many streams there are descriptors for besides the requests to webhooks and everything else; 0 is no
+// bound.
+func maxStreams() int {
+	all, known := descriptors()
+	if !known {
+		return 0
+	}
+	return max(1, all/4, all-maxInFlight()-spareDescriptors)
 }

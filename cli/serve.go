@@ -103,7 +103,10 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return err
 	}
 	defer dispatcher.Close()
-	hub := stream.New(stream.Config{Log: engine, Source: c.Source, Metrics: registry})
+	hub := stream.New(stream.Config{
+		Log: engine, Source: c.Source, Limits: c.streamLimits(), MaxAge: c.StreamMaxAge, WriteTimeout: c.StreamStall,
+		Publish: dispatcher.Publish, Wanted: dispatcher.Wanted, Logger: log, Metrics: registry,
+	})
 	gateway := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
 		Registerer: registry, Gatherer: registry,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
+	"github.com/carillon/carillon/stream"
 )
 
 // serveCommand runs the gateway. Its flags are the configuration: see package cli for where else they can stand.
@@ -24,6 +25,12 @@ type serveCommand struct {
 
 	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
+
+	Streams           int           `group:"streams" default:"0" placeholder:"N" help:"How many streams may be open; 0 is as many as there are descriptors to spare."`
+	StreamsPerAddress int           `group:"streams" default:"1000" placeholder:"N" help:"How many streams one address may have open, of IPv6 one /64; loopback may have any number. 0 is no bound."`
+	StreamsPerKey     int           `group:"streams" default:"0" placeholder:"N" help:"How many streams one key may have open. 0 is no bound."`
+	StreamMaxAge      time.Duration `group:"streams" default:"0" placeholder:"TIME" help:"Streams that have been open for so long end, up to a tenth of it earlier; their clients come back and resume. 0 lets them be."`
+	StreamStall       time.Duration `group:"streams" default:"60s" placeholder:"TIME" help:"A stream whose reader takes nothing of what there is for it for so long is closed."`
 
 	Data           string        `group:"storage" default:"./carillon-data" placeholder:"DIR" help:"The directory to keep everything in."`
 	RetentionAge   time.Duration `group:"storage" default:"168h" placeholder:"TIME" help:"Events older than this, such as 168h or 7d, are removed; 0 keeps them."`
@@ -63,6 +70,14 @@ func (c *serveCommand) check() error {
 		return errors.New("--retention-age must not be negative")
 	case c.DeliveryRetentionAge < 0:
 		return errors.New("--delivery-retention-age must not be negative")
+	case c.Streams < 0 || c.StreamsPerAddress < 0 || c.StreamsPerKey < 0:
+		return errors.New("--streams, --streams-per-address and --streams-per-key must not be negative")
+	case c.StreamMaxAge < 0:
+		return errors.New("--stream-max-age must not be negative")
+	case c.StreamMaxAge > 0 && c.StreamMaxAge < time.Minute:
+		return errors.New("--stream-max-age must be at least 1m, or 0")
+	case c.StreamStall < time.Second:
+		return errors.New("--stream-stall must be at least 1s")
 	case c.IdempotencyWindow <= 0:
 		return errors.New("--idempotency-window must be more than 0")
 	case c.Data == "":
@@ -86,6 +101,15 @@ func (c *serveCommand) retention() store.Retention {
 		Age: c.RetentionAge, Bytes: int64(c.RetentionBytes), Keys: c.IdempotencyWindow,
 		DeliveryAge: c.DeliveryRetentionAge, DeliveryBytes: int64(c.DeliveryRetentionBytes),
 	}
+}
+
+// streamLimits bounds how many streams may be open.
+func (c *serveCommand) streamLimits() stream.Limits {
+	limits := stream.Limits{Total: c.Streams, PerKey: c.StreamsPerKey, PerAddress: c.StreamsPerAddress}
+	if limits.Total == 0 {
+		limits.Total = maxStreams()
+	}
+	return limits
 }
 
 // closing is the part of the drain time that is kept for storing what came of the last attempts.

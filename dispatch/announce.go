@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +21,24 @@ const (
 // ownTopic reports whether a topic is the gateway's own. Deliveries of such events announce nothing: their failing would
 // otherwise announce itself for ever.
 func ownTopic(t event.Topic) bool { return strings.HasPrefix(string(t), "_") }
+
+// Publish appends events of the gateway's own, with the webhooks that match them.
+func (d *Dispatcher) Publish(ctx context.Context, events []*event.Event) error {
+	drafts := make([]store.Draft, len(events))
+	for i, ev := range events {
+		ev.Matches = d.Match(ev)
+		drafts[i].Event = ev
+	}
+	if _, err := d.store.Append(ctx, drafts); err != nil {
+		return fmt.Errorf("append what the gateway has to say: %w", err)
+	}
+	return nil
+}
+
+// Wanted reports whether a webhook of the tenant subscribes to a topic.
+func (d *Dispatcher) Wanted(tenant event.TenantID, topic event.Topic) bool {
+	return d.matcher.wanted(tenant, topic)
+}
 
 // announcement makes an event of the gateway's own, with its matches.
 func (d *Dispatcher) announcement(tenant event.TenantID, topic event.Topic, data any) *event.Event {

@@ -18,6 +18,7 @@ import (
 
 // Ledger is what deliveries need of the store.
 type Ledger interface {
+	Append(ctx context.Context, drafts []store.Draft) ([]store.Receipt, error)
 	Bounds(ctx context.Context) (store.Bounds, error)
 	Tail(after event.Cursor) store.Tail
 	EventAt(ctx context.Context, c event.Cursor) (*event.Event, error)

@@ -107,6 +107,17 @@ func (m *matcher) candidates(ev *event.Event) (matches []event.Match, filters ma
 	return matches, filters
 }
 
+// wanted reports whether the patterns of any webhook match, whatever its filter says.
+func (m *matcher) wanted(tenant event.TenantID, topic event.Topic) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	found := false
+	if index := m.tenants[tenant]; index != nil {
+		index.Match(topic, func(event.ID) { found = true })
+	}
+	return found
+}
+
 // filtered leaves out the matches whose filter does not accept the event.
 func (m *matcher) filtered(ev *event.Event, matches []event.Match, filters map[event.ID]string) []event.Match {
 	in := filter.NewInput(ev, time.Now())

@@ -7,8 +7,8 @@ import (
 	"github.com/carillon/carillon/event"
 )
 
-// audience is the subscribers of one tenant. Those with the same patterns are one group, so that an event is matched
-// once for each distinct set of patterns and not once for each stream. The hub's lock guards it.
+// audience is the subscribers of one tenant within a shard. Those with the same patterns are one group, so that an event
+// is matched once for each distinct set of patterns and not once for each stream. The shard's lock guards it.
 type audience struct {
 	index  event.Index[*group]
 	groups map[string]*group
@@ -16,18 +16,23 @@ type audience struct {
 
 // group is the subscribers with one set of patterns.
 type group struct {
-	key     string
-	members int
+	key      string
+	patterns []event.Pattern
+	members  int
 
-	// parked are those who have sent everything that the hub has seen and wait to be woken.
-	parked []*subscriber
+	// live are those who have everything that the shard has seen, by what they get. What they get is the same, and is
+	// encoded and put together once for all.
+	live [forms][]*subscriber
+
+	// pending is what the shard is about to send to the live.
+	pending []*frame
 }
 
 func (a *audience) join(patterns []event.Pattern) *group {
 	key := groupKey(patterns)
 	g := a.groups[key]
 	if g == nil {
-		g = &group{key: key}
+		g = &group{key: key, patterns: patterns}
 		if a.groups == nil {
 			a.groups = make(map[string]*group)
 		}
@@ -55,49 +60,21 @@ func groupKey(patterns []event.Pattern) string {
 	return strings.Join(slices.Compact(names), " ")
 }
 
-// park makes s wait for the next event of its patterns.
-func (g *group) park(s *subscriber) {
-	s.parkedAt = len(g.parked)
-	g.parked = append(g.parked, s)
+// add makes s one of the live.
+func (g *group) add(s *subscriber) {
+	live := &g.live[s.form]
+	s.state, s.at = keepingUp, len(*live)
+	*live = append(*live, s)
 }
 
-// unpark makes s wait no more; nothing if it does not.
-func (g *group) unpark(s *subscriber) {
-	if s.parkedAt < 0 {
-		return
-	}
-	last := len(g.parked) - 1
-	moved := g.parked[last]
-	g.parked[s.parkedAt] = moved
-	moved.parkedAt = s.parkedAt
-	g.parked[last] = nil
-	g.parked = g.parked[:last]
-	s.parkedAt = -1
-}
-
-// wakeFor takes the parked for whom the event at c is new and appends them to woken. Nothing before c matched them since
-// they parked, so they go on right before it, and never go to the log for what they did not ask for.
-func (g *group) wakeFor(c event.Cursor, woken []*subscriber) []*subscriber {
-	for i := len(g.parked) - 1; i >= 0; i-- {
-		s := g.parked[i]
-		// The tail can trail the head at which a stream was opened.
-		if c <= s.position {
-			continue
-		}
-		g.unpark(s)
-		s.position = c - 1
-		woken = append(woken, s)
-	}
-	return woken
-}
-
-// wakeAll takes everybody who is parked and appends them to woken: what the hub has seen has a break after seen.
-func (g *group) wakeAll(seen event.Cursor, woken []*subscriber) []*subscriber {
-	for len(g.parked) > 0 {
-		s := g.parked[len(g.parked)-1]
-		g.unpark(s)
-		s.position = max(s.position, seen)
-		woken = append(woken, s)
-	}
-	return woken
+// remove takes s from the live.
+func (g *group) remove(s *subscriber) {
+	live := &g.live[s.form]
+	last := len(*live) - 1
+	moved := (*live)[last]
+	(*live)[s.at] = moved
+	moved.at = s.at
+	(*live)[last] = nil
+	*live = (*live)[:last]
+	s.state = catchingUp
 }

@@ -124,7 +124,7 @@ func benchHub(b *testing.B, n, burst int) {
 	log := newMemLog()
 	hub := runHub(b, stream.Config{Log: log})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := hub.Serve(r.Context(), w, subscribe("bench.*")); err != nil {
+		if err := hub.Serve(w, r, subscribe("bench.*")); err != nil {
 			b.Error(err)
 		}
 	}))

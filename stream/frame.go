@@ -19,15 +19,30 @@ const (
 	Raw Format = iota
 	// CloudEvents is the event as one line of CloudEvents JSON, with the extension carilloncursor.
 	CloudEvents
+	// Lines is no event stream but NDJSON: each line is a CloudEvent in JSON, as with CloudEvents, or an object with the
+	// one member _stream, by which the gateway says what an event stream has comments and ids for.
+	Lines
 )
+
+// String gives the name by which the API knows the format.
+func (f Format) String() string {
+	switch f {
+	case CloudEvents:
+		return "cloudevents"
+	case Lines:
+		return "ndjson"
+	default:
+		return "raw"
+	}
+}
 
 // form is one of the ways in which an event can be encoded: a format, with or without the topic as the event's name.
 type form uint8
 
-const forms = 4
+const forms = 5
 
 func formOf(f Format, named bool) form {
-	if named {
+	if named && f != Lines {
 		return form(f)<<1 | 1
 	}
 	return form(f) << 1
@@ -51,12 +66,15 @@ type frame struct {
 		text []byte
 	}
 
-	// size is what the ring counts for this frame, guarded by the hub's lock.
+	// size is what the ring counts for this frame, guarded by its lock.
 	size int
 }
 
-// appendFrame appends the event as one block of an event stream (WHATWG HTML, section 9.2.6).
+// appendFrame appends the event as one block of an event stream (WHATWG HTML, section 9.2.6), or as one line.
 func appendFrame(dst []byte, e *event.Event, f form, source string) []byte {
+	if f.format() == Lines {
+		return append(cloudevent.AppendJSON(dst, e, source), '\n')
+	}
 	dst = appendID(dst, e.Cursor)
 	text := f.format() == CloudEvents || utf8.Valid(e.Payload)
 	switch {
@@ -98,25 +116,4 @@ func appendData(dst, text []byte) []byte {
 		}
 		text = text[end+1:]
 	}
-}
-
-// appendID appends the line that sets the client's last event id.
-func appendID(dst []byte, c event.Cursor) []byte {
-	dst = append(dst, "id: "...)
-	dst = c.AppendText(dst)
-	return append(dst, '\n')
-}
-
-// appendResumed appends the block that tells a resumed stream that nothing is missing. Like all _stream blocks it has no
-// id: it is no event of the log.
-func appendResumed(dst []byte) []byte {
-	return append(dst, "event: "+nameStream+"\ndata: {\"status\":\"resumed\"}\n\n"...)
-}
-
-// appendGap appends the block that tells a stream that events are missing, and the cursor after which the log still holds
-// everything.
-func appendGap(dst []byte, oldest event.Cursor) []byte {
-	dst = append(dst, "event: "+nameStream+"\ndata: {\"status\":\"gap\",\"oldest\":\""...)
-	dst = oldest.AppendText(dst)
-	return append(dst, "\"}\n\n"...)
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carillon/carillon/event"
 )
@@ -63,12 +64,47 @@ func TestCloudEventsFrame(t *testing.T) {
 	}
 }
 
-func TestStatusBlocks(t *testing.T) {
-	if got, want := string(appendResumed(nil)), "event: _stream\ndata: {\"status\":\"resumed\"}\n\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+func TestStatuses(t *testing.T) {
+	for _, test := range []struct {
+		in     Format
+		status status
+		want   string
+	}{
+		{Raw, status{Status: statusResumed}, "event: _stream\ndata: {\"status\":\"resumed\"}\n\n"},
+		{CloudEvents, status{Status: statusGap, Oldest: event.Cursor(31).String()},
+			"event: _stream\ndata: {\"status\":\"gap\",\"oldest\":\"000000000000v\"}\n\n"},
+		{Lines, status{Status: statusGap, Oldest: event.Cursor(31).String(), Cursor: event.Cursor(33).String()},
+			"{\"_stream\":{\"status\":\"gap\",\"oldest\":\"000000000000v\",\"cursor\":\"0000000000011\"}}\n"},
+	} {
+		if got := string(appendStatus(nil, test.in, test.status)); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
 	}
-	if got, want := string(appendGap(nil, 31)), "event: _stream\ndata: {\"status\":\"gap\",\"oldest\":\"000000000000v\"}\n\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+}
+
+func TestGoodbyes(t *testing.T) {
+	for _, test := range []struct {
+		in   Format
+		why  string
+		want string
+	}{
+		{Raw, "", "retry: 2500\n\n"},
+		{Raw, statusExpired, "retry: 2500\n\nevent: _stream\ndata: {\"status\":\"expired\"}\n\n"},
+		{Lines, "", "{\"_stream\":{\"status\":\"closing\",\"retry\":2500}}\n"},
+		{Lines, statusExpired, "{\"_stream\":{\"status\":\"expired\",\"retry\":2500}}\n"},
+	} {
+		if got := string(appendGoodbye(nil, test.in, test.why, 2500*time.Millisecond)); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	e := &event.Event{ID: event.NewID(), Topic: "orders.eu", Cursor: 5, ContentType: "text/plain", Payload: []byte("a\nb")}
+	got := string(appendFrame(nil, e, formOf(Lines, true), "/s"))
+	if !strings.HasPrefix(got, "{\"specversion\":\"1.0\"") || strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, "}\n") ||
+		!strings.Contains(got, `"data":"a\nb"`) {
+		t.Errorf("got %q", got)
 	}
 }
 

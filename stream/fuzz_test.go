@@ -65,7 +65,7 @@ func FuzzParseSince(f *testing.F) {
 		if err != nil && start != (stream.Start{}) {
 			t.Error("a refused text gave a start")
 		}
-		hub := stream.New(stream.Config{Log: log})
+		hub := runHub(t, stream.Config{Log: log})
 		for _, s := range []stream.Start{start, stream.AfterID(text)} {
 			ctx, cancel := context.WithCancel(t.Context())
 			c := openStreamContext(ctx, t, hub, stream.Subscription{Tenant: tenantA, Patterns: []event.Pattern{"a"}, Start: s})

@@ -2,14 +2,20 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/filter"
 	"github.com/carillon/carillon/store"
 )
 
@@ -25,6 +31,7 @@ type Log interface {
 const (
 	DefaultRingEvents   = 8192
 	DefaultRingBytes    = 16 << 20
+	DefaultPageBytes    = 8 << 20
 	DefaultHeartbeat    = 15 * time.Second
 	DefaultWriteTimeout = 60 * time.Second
 )
@@ -36,15 +43,35 @@ type Config struct {
 	// Source is the CloudEvents source of events that were not posted as CloudEvents.
 	Source string
 
+	// Shards is how many goroutines feed the streams that have no filter; as many as there are processors by default.
+	Shards int
+
 	// RingEvents and RingBytes bound the newest events that are kept in memory, encodings counted.
 	RingEvents int
 	RingBytes  int
 
+	// PageBytes bounds what of the log is kept encoded while streams catch up with it.
+	PageBytes int
+
 	// Heartbeat is how long a stream may be silent before it sends a comment.
 	Heartbeat time.Duration
 
-	// WriteTimeout is how long a reader may take nothing at all; it is closed before half as long again has passed.
+	// WriteTimeout is how long a reader may take nothing at all of what there is for it.
 	WriteTimeout time.Duration
+
+	// MaxAge is how long a stream may be open; each ends a random part of up to a tenth earlier. Zero: for ever.
+	MaxAge time.Duration
+
+	// Limits bound how many streams may be open.
+	Limits Limits
+
+	// Publish appends the events by which the hub tells who comes and who leaves; they lack their matches. nil: nothing is
+	// told. Wanted reports whether anybody but streams wants events of a topic: they are not told to nobody.
+	Publish func(context.Context, []*event.Event) error
+	Wanted  func(event.TenantID, event.Topic) bool
+
+	// Logger is told what goes wrong with a stream whose request has been answered already; nil: nobody.
+	Logger *slog.Logger
 
 	// Metrics is where the hub's metrics are registered; nil: nowhere.
 	Metrics prometheus.Registerer
@@ -56,32 +83,74 @@ type Hub struct {
 	source       string
 	heartbeat    time.Duration
 	writeTimeout time.Duration
+	maxAge       time.Duration
+	logger       *slog.Logger
 	metrics      metrics
-	ended        chan struct{} // closed when Run has returned
+	made         time.Time
 
-	mu        sync.Mutex
-	ring      ring
-	tailed    event.Cursor // everything up to here has been seen, and is in the ring if it is above ring.after
-	audiences map[event.TenantID]*audience
-	wires     map[*wire]struct{} // of all open streams
+	ring  ring
+	pages pages
+	seats seats
+	news  presence
+
+	// turns are those of streams that catch up; those with filters, which may take long, have their own.
+	turns, filteredTurns chan struct{}
+
+	begun chan struct{}   // closed when Run has begun
+	ended chan struct{}   // closed when Run is over
+	ctx   context.Context // of Run; set before begun is closed
+
+	// takeOver is the function of that name, but in tests.
+	takeOver func(http.ResponseWriter, *http.Request) (socket, error)
+
+	// tasks are the goroutines that feed and watch sockets. While it waits for them nobody adds to it: over says so.
+	tasks sync.WaitGroup
+
+	mu       sync.Mutex
+	over     bool
+	shards   []*shard // of streams without a filter
+	next     int      // whose turn it is to get a stream
+	filtered map[string]*shard
+	streams  map[event.ID]*subscriber
 }
 
 // New returns a hub. Streams can be opened at once; they carry events while [Hub.Run] runs.
 func New(cfg Config) *Hub {
-	return &Hub{
-		log:          cfg.Log,
-		source:       cfg.Source,
-		heartbeat:    orDefault(cfg.Heartbeat, DefaultHeartbeat),
-		writeTimeout: orDefault(cfg.WriteTimeout, DefaultWriteTimeout),
-		metrics:      newMetrics(cfg.Metrics),
-		ended:        make(chan struct{}),
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	parallel := max(1, runtime.GOMAXPROCS(0)/2)
+	h := &Hub{
+		log:           cfg.Log,
+		source:        cfg.Source,
+		heartbeat:     orDefault(cfg.Heartbeat, DefaultHeartbeat),
+		writeTimeout:  orDefault(cfg.WriteTimeout, DefaultWriteTimeout),
+		maxAge:        cfg.MaxAge,
+		logger:        logger,
+		made:          time.Now(),
+		takeOver:      takeOver,
+		turns:         make(chan struct{}, parallel),
+		filteredTurns: make(chan struct{}, parallel),
+		begun:         make(chan struct{}),
+		ended:         make(chan struct{}),
 		ring: ring{
 			maxEvents: orDefault(cfg.RingEvents, DefaultRingEvents),
 			maxBytes:  orDefault(cfg.RingBytes, DefaultRingBytes),
 		},
-		audiences: make(map[event.TenantID]*audience),
-		wires:     make(map[*wire]struct{}),
+		seats:    seats{limits: cfg.Limits, byKey: make(map[string]int), byAddress: make(map[netip.Addr]int)},
+		news:     presence{publish: cfg.Publish, wanted: cfg.Wanted, wake: make(chan struct{}, 1)},
+		filtered: make(map[string]*shard),
+		streams:  make(map[event.ID]*subscriber),
 	}
+	for range orDefault(cfg.Shards, runtime.GOMAXPROCS(0)) {
+		h.shards = append(h.shards, newShard(h, "", nil))
+	}
+	h.metrics = newMetrics(cfg.Metrics, h)
+	h.pages = pages{
+		maxBytes: orDefault(cfg.PageBytes, DefaultPageBytes), hits: h.metrics.sharedReads, held: make(map[pageKey]*page),
+	}
+	return h
 }
 
 func orDefault[T int | time.Duration](v, otherwise T) T {
@@ -94,7 +163,24 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // Run follows the log until ctx ends, and returns nil then; an error means that the log could not be read. Either way
 // every open stream ends with a retry, and so does every one that is opened later. Call it once.
 func (h *Hub) Run(ctx context.Context) error {
-	defer h.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h.ctx = ctx
+	var feeding sync.WaitGroup
+	for _, sh := range h.shards {
+		feeding.Go(func() { sh.run(ctx) })
+	}
+	feeding.Go(func() { h.announce(ctx) })
+	close(h.begun)
+	err := h.follow(ctx)
+	cancel()
+	feeding.Wait()
+	h.end()
+	return err
+}
+
+// follow reads the log into the ring until ctx ends.
+func (h *Hub) follow(ctx context.Context) error {
 	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, fmt.Errorf("find the log's head: %w", err))
@@ -103,7 +189,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	tail := h.log.Tail(bounds.Head)
 	for {
 		events, err := tail.Next(ctx)
-		if trimmed, ok := goneBeyond(err, h.tailedTo()); ok {
+		if trimmed, ok := goneBeyond(err, h.ring.head()); ok {
 			// The hub itself was too slow: the streams get the rest from the log, and are told what is missing there.
 			h.restart(trimmed)
 			tail = h.log.Tail(trimmed)
@@ -116,13 +202,59 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// end has every stream end, now and from now on. One whose reader has stalled must not hold up who waits for it.
-func (h *Hub) end() {
-	close(h.ended)
+// publish puts events into the ring and has the shards send them.
+func (h *Hub) publish(events []*event.Event) {
+	h.ring.add(events)
+	h.signal()
+}
+
+// restart makes the hub go on after c. What lies between is left to the log.
+func (h *Hub) restart(c event.Cursor) {
+	h.ring.reset(c)
+	h.signal()
+}
+
+func (h *Hub) signal() {
+	for _, sh := range h.shards {
+		sh.signal()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for out := range h.wires {
-		out.hurry()
+	for _, sh := range h.filtered {
+		sh.signal()
+	}
+}
+
+// end has every stream end, now and from now on, and waits for those on sockets. One whose reader has stalled must not
+// hold it up.
+func (h *Hub) end() {
+	h.mu.Lock()
+	h.over = true
+	close(h.ended)
+	for _, s := range h.streams {
+		if s.sock != nil {
+			s.sock.hurry()
+		}
+	}
+	h.mu.Unlock()
+	for _, sh := range h.allShards() {
+		sh.end()
+	}
+	h.tasks.Wait()
+}
+
+func (h *Hub) allShards() []*shard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.AppendSeq(slices.Clone(h.shards), maps.Values(h.filtered))
+}
+
+func (h *Hub) hasEnded() bool {
+	select {
+	case <-h.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -134,105 +266,72 @@ func ignoreEnd(ctx context.Context, err error) error {
 	return err
 }
 
-// goneBeyond returns how far retention has gone, if err says that it has passed a reader at c. One that would not move
-// the reader on is an engine's fault, and would be met again for ever.
-func goneBeyond(err error, c event.Cursor) (event.Cursor, bool) {
-	var gone *store.GoneError
-	if errors.As(err, &gone) && gone.Trimmed > c {
-		return gone.Trimmed, true
-	}
-	return 0, false
-}
-
-func (h *Hub) tailedTo() event.Cursor {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.tailed
-}
-
-// publish puts events into the ring and wakes whom they concern.
-func (h *Hub) publish(events []*event.Event) {
-	var woken []*subscriber
-	h.mu.Lock()
-	for _, e := range events {
-		h.ring.add(e)
-		h.tailed = e.Cursor
-		if a := h.audiences[e.Tenant]; a != nil {
-			a.index.Match(e.Topic, func(g *group) { woken = g.wakeFor(e.Cursor, woken) })
-		}
-	}
-	h.mu.Unlock()
-	wake(woken)
-}
-
-// restart makes the hub go on after c. What lies between is left to the log: everybody is woken to read there.
-func (h *Hub) restart(c event.Cursor) {
-	var woken []*subscriber
-	h.mu.Lock()
-	for _, a := range h.audiences {
-		for _, g := range a.groups {
-			woken = g.wakeAll(h.tailed, woken)
-		}
-	}
-	h.ring.reset(c)
-	h.tailed = c
-	h.mu.Unlock()
-	wake(woken)
-}
-
-// wake signals those who were taken off the parked. It is done without the lock, which all of them want next.
-func wake(woken []*subscriber) {
-	for _, s := range woken {
-		s.wake <- struct{}{} // has room: one signal for each time that s parks, and s takes it before it parks again
-	}
-}
-
 // encoded returns a frame in one form.
 func (h *Hub) encoded(f *frame, in form) []byte {
 	p := &f.forms[in]
 	p.once.Do(func() {
 		p.text = appendFrame(nil, f.event, in, h.source)
-		h.mu.Lock()
 		h.ring.grew(f, cap(p.text))
-		h.mu.Unlock()
 	})
 	return p.text
 }
 
-// join makes a subscriber at a cursor, whose stream is written to out.
-func (h *Hub) join(sub Subscription, position event.Cursor, out *wire) *subscriber {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.wires[out] = struct{}{}
-	if h.hasEnded() { // just now, and end has not seen this one
-		out.hurry()
+// shardFor returns the shard of a stream with a filter, or with none, and counts the stream on it. The hub's lock is
+// held.
+func (h *Hub) shardFor(source string, f *filter.Filter) *shard {
+	if f == nil {
+		h.next = (h.next + 1) % len(h.shards)
+		return h.shards[h.next]
 	}
-	a := h.audiences[sub.Tenant]
-	if a == nil {
-		a = &audience{}
-		h.audiences[sub.Tenant] = a
+	sh := h.filtered[source]
+	if sh == nil {
+		sh = newShard(h, source, f)
+		h.filtered[source] = sh
+		ctx, stop := context.WithCancel(h.ctx)
+		sh.stop = stop
+		h.tasks.Go(func() { sh.run(ctx) })
 	}
-	return &subscriber{
-		hub:      h,
-		tenant:   sub.Tenant,
-		patterns: sub.Patterns,
-		form:     formOf(sub.Format, sub.Named),
-		wake:     make(chan struct{}, 1),
-		group:    a.join(sub.Patterns),
-		parkedAt: -1,
-		position: position,
-		told:     position,
-	}
+	sh.uses++
+	return sh
 }
 
-func (h *Hub) leave(s *subscriber, out *wire) {
+// join makes s a stream of the hub. It is false if the hub has ended.
+func (h *Hub) join(s *subscriber, sub Subscription) bool {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.wires, out)
-	s.group.unpark(s)
-	a := h.audiences[s.tenant]
-	a.leave(s.group)
-	if len(a.groups) == 0 {
-		delete(h.audiences, s.tenant)
+	if h.over {
+		h.mu.Unlock()
+		return false
+	}
+	s.shard = h.shardFor(sub.FilterSource, sub.Filter)
+	if !s.id.IsZero() {
+		h.streams[s.id] = s
+	}
+	if s.sock != nil {
+		h.tasks.Add(1) // its watch
+	}
+	h.mu.Unlock()
+	s.shard.join(s, sub.Patterns)
+	if !s.id.IsZero() {
+		h.metrics.open.Inc()
+		h.came(s)
+	}
+	return true
+}
+
+func (h *Hub) leave(s *subscriber) {
+	s.shard.leave(s)
+	h.mu.Lock()
+	delete(h.streams, s.id)
+	if sh := s.shard; sh.filter != nil {
+		if sh.uses--; sh.uses == 0 {
+			delete(h.filtered, sh.source)
+			sh.stop()
+		}
+	}
+	h.mu.Unlock()
+	h.seats.free(s.key, s.address.Addr())
+	if !s.id.IsZero() {
+		h.metrics.open.Dec()
+		h.went(s)
 	}
 }

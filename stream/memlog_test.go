@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -194,7 +195,7 @@ func openStreamContext(ctx context.Context, t testing.TB, hub *stream.Hub, sub s
 	r, w := io.Pipe()
 	c := &client{newParser(r), t, &response{w, http.Header{}, 0}, r, cancel, make(chan error, 1)}
 	go func() {
-		err := hub.Serve(ctx, c.response, sub)
+		err := hub.Serve(c.response, httptest.NewRequestWithContext(ctx, "GET", "/", nil), sub)
 		w.Close()
 		c.served <- err
 	}()

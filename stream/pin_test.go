@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"sync"
 	"testing"
@@ -77,15 +78,13 @@ func TestStalledReaderLetsGoOfTheRing(t *testing.T) {
 		f.events <- events
 	}
 	w := &stalled{blocked: make(chan struct{}), free: make(chan struct{})}
-	wg.Go(func() { _ = hub.Serve(ctx, w, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}}) })
+	wg.Go(func() {
+		_ = hub.Serve(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil), Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}})
+	})
 	for parked := false; !parked; runtime.Gosched() {
-		hub.mu.Lock()
-		if a := hub.audiences[1]; a != nil {
-			for _, g := range a.groups {
-				parked = len(g.parked) > 0
-			}
+		for _, info := range hub.Streams(1, event.ID{}, 1) {
+			parked = !info.CatchingUp
 		}
-		hub.mu.Unlock()
 	}
 	batch(14, true)
 	<-w.blocked

@@ -3,179 +3,292 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/carillon/carillon/event"
-)
-
-// Clients that lost their stream together are told to come back spread over this time.
-const (
-	minRetry = 2 * time.Second
-	maxRetry = 5 * time.Second
+	"github.com/carillon/carillon/filter"
 )
 
 // Subscription is what a stream was asked to carry. It must not be changed once given to [Hub.Serve].
 type Subscription struct {
 	Tenant   event.TenantID
 	Patterns []event.Pattern // any of them; an event that several match comes once
+	Filter   *filter.Filter  // of those, the ones that it accepts; nil: all
 	Format   Format
 	Named    bool // each event has its topic as its name; not those that come as base64
 	Start    Start
+
+	FilterSource string // what Filter was compiled from: who has the same shares its evaluation
+
+	Key     string         // who opens the stream, for limits and lists; empty: nobody in particular
+	Address netip.AddrPort // where from
+	Expires time.Time      // when what it was opened with is no longer valid: the stream is told so and ends; zero: never
 }
 
-// Serve answers with an event stream, and returns when the client has left, has read nothing for too long, or the hub
-// ends. The status is always 200, also when the hub has ended or the log cannot be read: a browser takes any other for
-// final, and here it is told to come back. An error is the log's, or says that the response cannot be streamed; the
-// answer was given all the same, and there is only left to log it.
+// ErrFull is returned for a stream of lines where there are too many streams already.
+var ErrFull = errors.New("too many streams are open")
+
+// fullRetry is the least time after which who found no place should come back; the most is twice that.
+const fullRetry = 10 * time.Second
+
+// Serve answers with a stream. The status is always 200, also when there is no place, the hub has ended or the log cannot
+// be read: a browser takes any other for final, and here it is told to come back. Only of lines, which no browser reads
+// by itself, the caller has to answer [ErrFull] in its own way: nothing has been written then.
 //
-// ctx is the request's. The deadlines that the server has set for the whole of a request are lifted.
-func (h *Hub) Serve(ctx context.Context, w http.ResponseWriter, sub Subscription) error {
-	out := &wire{w: w, control: http.NewResponseController(w), timeout: h.writeTimeout}
-	defer out.release()
-	// It would end the request's context, and with it the stream.
-	_ = out.control.SetReadDeadline(time.Time{})
+// A connection of HTTP/1 without TLS is taken from the server, and Serve returns when the hub has it; the stream ends
+// when the client leaves, has read nothing for too long, or the hub ends. Any other is served until then. The deadlines
+// that the server has set for the whole of a request are lifted. Other errors than ErrFull are the log's, or say that the
+// response cannot be streamed; the answer was given all the same, and there is only left to log them.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) error {
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	if sub.Format == Lines {
+		header.Set("Content-Type", "application/x-ndjson")
+	} else {
+		header.Set("Content-Type", "text/event-stream")
+	}
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusOK)
 
-	err := h.carry(ctx, out, sub)
-	switch {
-	case errors.Is(err, errReaderGone) || ctx.Err() != nil:
-		return nil
-	case out.end() == nil:
-		// The connection may serve another request, whose writes are not the stream's.
-		_ = out.control.SetWriteDeadline(time.Time{})
-	}
-	return err
-}
-
-// carry does what Serve does between the header and the end.
-func (h *Hub) carry(ctx context.Context, out *wire, sub Subscription) error {
-	if h.hasEnded() {
+	// Until Run has begun there is nobody to look after a connection.
+	select {
+	case <-h.begun:
+	case <-h.ended:
+	case <-r.Context().Done():
 		return nil
 	}
-	start, err := sub.Start.resolve(ctx, h.log)
-	if err != nil {
-		return err
+	if !h.seats.take(sub.Key, sub.Address.Addr()) {
+		h.metrics.refused.Inc()
+		if sub.Format == Lines {
+			return ErrFull
+		}
+		h.turnAway(w, sub.Format, statusFull, fullRetry+rand.N(fullRetry))
+		return nil
 	}
-	h.metrics.open.Inc()
-	defer h.metrics.open.Dec()
-	s := h.join(sub, start.position, out)
-	defer h.leave(s, out)
-	if err := out.open(start); err != nil {
+	start, err := sub.Start.resolve(r.Context(), h.log)
+	if err != nil || h.hasEnded() {
+		h.seats.free(sub.Key, sub.Address.Addr())
+		h.turnAway(w, sub.Format, "", h.comeBack())
+		if r.Context().Err() != nil || h.hasEnded() {
+			return nil
+		}
 		return err
 	}
 	if start.told == gap {
 		h.metrics.gaps.Inc()
 	}
+	s := &subscriber{
+		hub: h, tenant: sub.Tenant, form: formOf(sub.Format, sub.Named),
+		id: event.NewID(), key: sub.Key, address: sub.Address, opened: time.Now(), until: h.closing(sub.Expires),
+		token:    !sub.Expires.IsZero(),
+		position: start.position, told: start.position, wrote: h.now(),
+	}
+	if s.token {
+		s.until = sub.Expires
+	}
+	s.shown.Store(uint64(s.position))
+	s.sock, err = h.takeOver(w, r)
+	if err != nil {
+		h.seats.free(sub.Key, sub.Address.Addr())
+		return fmt.Errorf("take over a connection: %w", err)
+	}
+	if s.sock == nil {
+		s.wake = make(chan struct{}, 1)
+		return h.carry(r.Context(), w, s, sub, start)
+	}
+	s.rest = append(appendHead(nil, header), h.opening(sub.Format, start)...)
+	if !h.join(s, sub) {
+		h.seats.free(sub.Key, sub.Address.Addr())
+		s.rest = append(appendHead(nil, header), s.goodbye()...)
+		_, _ = s.sock.write(s.rest)
+		s.sock.finish()
+		s.sock.watch()
+		s.sock.close()
+		return nil
+	}
+	go h.watch(s)
+	h.tasks.Go(func() { s.catchUp(h.ctx) })
+	return nil
+}
 
-	silence := time.NewTimer(h.heartbeat)
+// watch waits for the end of a socket's stream and clears up. It is counted among the tasks.
+func (h *Hub) watch(s *subscriber) {
+	defer h.tasks.Done()
+	s.sock.watch()
+	s.sock.close()
+	h.leave(s)
+}
+
+// closing returns when a stream that is opened now is closed.
+func (h *Hub) closing(expires time.Time) time.Time {
+	var until time.Time
+	if h.maxAge > 0 {
+		until = time.Now().Add(h.maxAge - rand.N(h.maxAge/10+1))
+	}
+	if !expires.IsZero() && (until.IsZero() || expires.Before(until)) {
+		return expires
+	}
+	return until
+}
+
+// turnAway answers with a stream that ends at once.
+func (h *Hub) turnAway(w http.ResponseWriter, in Format, why string, after time.Duration) {
+	w.WriteHeader(http.StatusOK)
+	// A client that has left needs no answer.
+	_, _ = w.Write(appendGoodbye(nil, in, why, after))
+}
+
+// appendHead appends the head of a response whose body ends with its connection (RFC 9112, section 6.3): there are no
+// chunks, so that what is sent to one is sent to all.
+func appendHead(dst []byte, header http.Header) []byte {
+	dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	header = header.Clone()
+	header.Set("Connection", "close")
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	header.Del("Content-Length")
+	header.Del("Transfer-Encoding")
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			if strings.ContainsAny(value, "\r\n") {
+				continue // it would be the beginning of another header
+			}
+			dst = append(append(append(append(dst, name...), ": "...), value...), "\r\n"...)
+		}
+	}
+	return append(dst, "\r\n"...)
+}
+
+// carry serves a stream through net/http: over HTTP/2 or TLS, where a connection is not the stream's alone.
+func (h *Hub) carry(ctx context.Context, w http.ResponseWriter, s *subscriber, sub Subscription, start place) error {
+	out := &response{w: w, control: http.NewResponseController(w), timeout: h.writeTimeout}
+	// It would end the request's context, and with it the stream.
+	_ = out.control.SetReadDeadline(time.Time{})
+	w.WriteHeader(http.StatusOK)
+	if !h.join(s, sub) {
+		h.seats.free(sub.Key, sub.Address.Addr())
+		return out.send(s.goodbye())
+	}
+	defer h.leave(s)
+	stopHurrying := context.AfterFunc(h.ctx, out.hurry)
+	err := s.stream(ctx, out, h.opening(sub.Format, start))
+	stopHurrying()
+	switch {
+	case errors.Is(err, errReaderGone) || ctx.Err() != nil:
+		return nil
+	case errors.Is(err, errOld):
+		err = out.send(s.farewell())
+	case errors.Is(err, errOver):
+		err = out.send(s.goodbye())
+	default:
+		_ = out.send(s.goodbye()) // err says more
+		return err
+	}
+	if err == nil {
+		// The connection may serve another request, whose writes are not the stream's.
+		_ = out.control.SetWriteDeadline(time.Time{})
+	}
+	return ignoreGone(err)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, errReaderGone) {
+		return nil
+	}
+	return err
+}
+
+// stream sends until ctx or the hub ends, or the stream is due: its error says which.
+func (s *subscriber) stream(ctx context.Context, out *response, opening []byte) error {
+	if err := out.send(opening); err != nil {
+		return err
+	}
+	silence := time.NewTimer(s.hub.heartbeat)
 	defer silence.Stop()
 	for {
-		parked, err := s.forward(ctx, out)
-		if err != nil {
-			return err
-		}
-		if !parked {
-			if h.hasEnded() || ctx.Err() != nil {
-				return ctx.Err()
-			}
-			// A long replay of what does not match is silent, too.
-			if time.Since(out.wrote) >= h.heartbeat {
-				if err := s.beat(out); err != nil {
-					return err
-				}
+		switch {
+		case s.hub.hasEnded():
+			return errOver
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.due(time.Now()):
+			return errOld
+		case s.keepUp():
+			if err := s.wait(ctx, out, silence); err != nil {
+				return err
 			}
 			continue
 		}
-		if err := h.wait(ctx, s, out, silence); err != nil || h.hasEnded() {
+		before := s.position
+		if err := s.pull(ctx, out); err != nil {
 			return err
+		}
+		if s.position == before && s.behind() {
+			if err := pause(ctx, trailingPause); err != nil {
+				return err
+			}
+		}
+		// A long replay of what does not match is silent, too.
+		if time.Since(out.wrote) >= s.hub.heartbeat {
+			if err := out.send(s.heartbeat(s.position)); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// wait returns when the parked subscriber has something to send, or the hub has ended. Meanwhile it breaks the silence.
-func (h *Hub) wait(ctx context.Context, s *subscriber, out *wire, silence *time.Timer) error {
+// pull sends one chunk.
+func (s *subscriber) pull(ctx context.Context, out *response) error {
+	c, own, err := s.next(ctx)
+	if err != nil {
+		return err
+	}
+	if own {
+		defer c.recycle()
+	}
+	if c.gap {
+		s.hub.metrics.gaps.Inc()
+		s.position = c.through
+		s.shown.Store(uint64(s.position))
+		return out.send(s.gapText(c.through))
+	}
+	if err := out.send(c.text); err != nil {
+		return err
+	}
+	s.hub.metrics.events.Add(float64(s.advance(c, len(c.text))))
+	return nil
+}
+
+// wait returns when there is something to send to a stream that has kept up. Meanwhile it breaks the silence.
+func (s *subscriber) wait(ctx context.Context, out *response, silence *time.Timer) error {
+	var due <-chan time.Time
+	if !s.until.IsZero() {
+		timer := time.NewTimer(time.Until(s.until))
+		defer timer.Stop()
+		due = timer.C
+	}
+	silence.Reset(s.hub.heartbeat - time.Since(out.wrote))
 	for {
 		select {
 		case <-s.wake:
 			return nil
-		case <-h.ended:
-			return nil
+		case <-s.hub.ended:
+			return errOver
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-due:
+			return errOld
 		case <-silence.C:
-			left := h.heartbeat - time.Since(out.wrote)
-			if left <= 0 {
-				if err := s.beat(out); err != nil {
-					return err
-				}
-				left = h.heartbeat
+			if err := out.send(s.heartbeat(s.checkpoint())); err != nil {
+				return err
 			}
-			silence.Reset(left)
+			silence.Reset(s.hub.heartbeat)
 		}
 	}
-}
-
-func (h *Hub) hasEnded() bool {
-	select {
-	case <-h.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// beat sends a comment, so that no proxy takes the connection for dead. It brings the client's id up to date, if that
-// has fallen behind: a client that comes back after a week without a match would else read that week again, or be told
-// of a gap that does not concern it.
-func (s *subscriber) beat(out *wire) error {
-	text := []byte(":\n")
-	if c := s.checkpoint(); c != s.told {
-		text = appendID(text, c)
-		s.told = c
-	}
-	if err := out.add(append(text, '\n')); err != nil {
-		return err
-	}
-	return out.flush()
-}
-
-// open sends a stream's first bytes: at once, so that the client knows that it is connected, and with an id, so that it
-// can resume even if it loses the connection before the first event.
-func (o *wire) open(start place) error {
-	text := appendID(appendRetry(nil), start.position)
-	text = append(text, '\n')
-	switch start.told {
-	case resumed:
-		text = appendResumed(text)
-	case gap:
-		text = appendGap(text, start.oldest)
-	}
-	if err := o.add(text); err != nil {
-		return err
-	}
-	return o.flush()
-}
-
-// end sends a stream's last bytes. The end of the body makes an EventSource reconnect; the retry says when.
-func (o *wire) end() error {
-	if err := o.add(append(appendRetry(nil), '\n')); err != nil {
-		return err
-	}
-	return o.flush()
-}
-
-// appendRetry appends the line that says after how many milliseconds to reconnect.
-func appendRetry(dst []byte) []byte {
-	after := minRetry + rand.N(maxRetry-minRetry)
-	dst = append(dst, "retry: "...)
-	dst = strconv.AppendInt(dst, after.Milliseconds(), 10)
-	return append(dst, '\n')
 }

@@ -1,13 +1,11 @@
 package stream_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -77,31 +75,22 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// What is accepted while the hub has not begun, or trails the log, is on a stream that was open then: once.
+// What is accepted while the hub trails the log is on a stream that was open then: once.
 func TestTrailingHub(t *testing.T) {
 	log := newMemLog()
 	log.holdTails(true)
-	early := stream.New(stream.Config{Log: log})
-	c := openStream(t, early, subscribe("**"))
+	hub := runHub(t, stream.Config{Log: log})
+	c := openStream(t, hub, subscribe("**"))
 	c.block()
-	log.append(tenantA, "a", numbered(1, 2)...)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- early.Run(ctx) }()
-	c.want("1", "2")
-	log.append(tenantA, "a", numbered(3, 4)...)
-	ahead := openStream(t, early, subscribe("**"))
+	log.append(tenantA, "a", numbered(1, 4)...)
+	ahead := openStream(t, hub, subscribe("**"))
 	ahead.block()
 	log.append(tenantA, "a", numbered(5, 6)...)
 	log.holdTails(false)
-	c.want("3", "4", "5", "6")
+	c.want("1", "2", "3", "4", "5", "6")
 	ahead.want("5", "6")
 	c.close()
 	ahead.close()
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 func TestPatterns(t *testing.T) {
@@ -303,7 +292,7 @@ func TestStalledReader(t *testing.T) {
 // A parked stream never goes to the log for what it did not ask for, however much of that there was.
 func TestQuietStreamStaysOffTheLog(t *testing.T) {
 	log := newMemLog()
-	hub := runHub(t, stream.Config{Log: log, RingEvents: 8})
+	hub := runHub(t, stream.Config{Log: log, RingEvents: 8, Shards: 1})
 	quiet, busy := openStream(t, hub, subscribe("quiet")), openStream(t, hub, subscribe("busy"))
 	defer quiet.close()
 	defer busy.close()
@@ -454,68 +443,5 @@ func TestBrokenLog(t *testing.T) {
 	}
 	if err := stream.New(stream.Config{Log: log}).Run(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("Run: %v, want the log's error", err)
-	}
-}
-
-// Over real connections: the server's deadlines do not end a stream, and one that reads nothing at all is closed.
-func TestDeadlines(t *testing.T) {
-	log := newMemLog()
-	hub := runHub(t, stream.Config{Log: log, WriteTimeout: 200 * time.Millisecond, Heartbeat: 100 * time.Millisecond})
-	served := make(chan error, 2)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served <- hub.Serve(r.Context(), w, subscribe("a"))
-	}))
-	server.Config.WriteTimeout = time.Second
-	server.Config.ReadTimeout = time.Second
-	server.Start()
-	defer server.Close()
-	get := func() *http.Response {
-		resp, err := server.Client().Get(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp
-	}
-	reading := get()
-	p := newParser(reading.Body)
-	for p.comments < 15 { // longer than the server would have allowed
-		if _, err := p.block(); err != nil {
-			t.Fatalf("the stream broke off after %d heartbeats: %v", p.comments, err)
-		}
-	}
-	reading.Body.Close()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	stalled := get()
-	defer stalled.Body.Close()
-	for range 32 {
-		log.append(tenantA, "a", make([]byte, 1<<20))
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-}
-
-// A reader that has stalled does not hold up the end of the hub: with the ordinary deadline this test would hang.
-func TestEndDoesNotWaitForTheStalled(t *testing.T) {
-	log := newMemLog()
-	hub, end := startHub(t, stream.Config{Log: log, WriteTimeout: time.Hour})
-	served := make(chan error, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served <- hub.Serve(r.Context(), w, subscribe("a"))
-	}))
-	defer server.Close()
-	resp, err := server.Client().Get(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for range 32 { // more than the kernel's buffers take
-		log.append(tenantA, "a", make([]byte, 1<<20))
-	}
-	end()
-	if err := <-served; err != nil {
-		t.Error(err)
 	}
 }

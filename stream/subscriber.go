@@ -2,134 +2,140 @@ package stream
 
 import (
 	"context"
-	"fmt"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/carillon/carillon/event"
-	"github.com/carillon/carillon/store"
 )
+
+// state is how a stream is fed.
+type state uint8
 
 const (
-	// ringBatch is how many frames are taken from the ring under one hold of the hub's lock.
-	ringBatch = 64
-
-	// pageEvents and pageBytes bound what a stream that catches up holds of the log, besides the event that reaches them.
-	pageEvents = 256
-	pageBytes  = 64 << 10
-
-	// trailingPause is how long to wait for a log whose reads trail its tail.
-	trailingPause = 20 * time.Millisecond
+	catchingUp state = iota // by a goroutine of its own, from the ring or the log, as fast as its reader takes it
+	keepingUp               // by its shard: it has everything that the shard has seen
+	left                    // not at all
 )
 
-// subscriber is one stream's place in the log. It belongs to the goroutine that serves the stream, but for what the
-// hub's lock guards.
+// subscriber is one stream: a place in the log, and where to send what comes after it.
 type subscriber struct {
-	hub      *Hub
-	tenant   event.TenantID
-	patterns []event.Pattern
-	form     form
-	wake     chan struct{}
+	hub    *Hub
+	shard  *shard
+	group  *group
+	tenant event.TenantID
+	form   form
 
+	// One of the two: a connection of its own that the shard writes to, or a goroutine that it wakes.
+	sock socket
+	wake chan struct{} // has room for one signal: one for each time that it keeps up and has something to get
+
+	id      event.ID // zero for a poll, which is neither listed nor told
+	key     string
+	address netip.AddrPort
+	opened  time.Time
+	until   time.Time // when it is closed; zero: never
+	token   bool      // until is when what it came in with expires
+
+	// Of the goroutine that feeds the stream while it catches up, of the shard's lock while it keeps up.
+
+	// position is the cursor up to which every event was sent or was not asked for. While the stream keeps up that is as
+	// far as its shard has seen, if that is further.
+	position event.Cursor
+	// skip is how many bytes of the next event were sent already: a socket took no more.
+	skip int
+	// rest is what is to be sent before any event.
+	rest []byte
 	// told is the last id that the client has.
 	told event.Cursor
+	// wrote is when something was last sent, as the shard's wheel counts.
+	wrote tick
 
-	// Guarded by the hub's lock.
-	group    *group
-	parkedAt int // place among the group's parked; negative: not parked
+	// shown is the position for those who list streams while this one catches up.
+	shown atomic.Uint64
 
-	// position is the cursor up to which every event was sent or did not match. The hub moves it while the subscriber is
-	// parked; otherwise it belongs to the subscriber.
-	position event.Cursor
+	// gone says that the client has left.
+	gone atomic.Bool
+
+	// Guarded by the shard's lock.
+	state state
+	at    int // place among its group's live
+	spoke wheelPlace
 }
 
-// forward sends a piece of what comes after the position. It reports whether there was nothing, and the subscriber is
-// parked: then everything sent has left, and wake tells when to go on.
-func (s *subscriber) forward(ctx context.Context, out *wire) (parked bool, err error) {
+// next returns a piece of what comes after the position, empty if there is nothing. own says that it is the caller's to
+// recycle; otherwise it is shared.
+func (s *subscriber) next(ctx context.Context) (c *chunk, own bool, err error) {
+	if c, held := s.fromRing(); held {
+		return c, true, nil
+	}
+	c, err = s.page(ctx)
+	return c, false, err
+}
+
+// ringBatch is how many frames a stream that catches up takes from the ring at once.
+const ringBatch = 128
+
+func (s *subscriber) fromRing() (c *chunk, held bool) {
 	var batch [ringBatch]*frame
-	s.hub.mu.Lock()
-	if s.position >= s.hub.tailed {
-		s.group.park(s)
-		s.hub.mu.Unlock()
-		return true, out.flush()
+	n, through, held := s.hub.ring.read(s.position, batch[:], pageBytes)
+	if !held {
+		return nil, false
 	}
-	if s.position < s.hub.ring.after {
-		s.hub.mu.Unlock()
-		return false, s.replay(ctx, out)
+	c = newChunk()
+	c.through = through
+	for _, f := range batch[:n] {
+		if f.event.Tenant == s.tenant && event.MatchAny(s.group.patterns, f.event.Topic) && s.shard.wants(f.event) {
+			c.add(s.hub.encoded(f, s.form), f.event.Cursor)
+		}
 	}
-	n := s.hub.ring.copyAfter(s.position, batch[:])
-	s.hub.mu.Unlock()
+	return c, true
+}
 
-	sent := 0
-	for i, f := range batch[:n] {
-		batch[i] = nil // the ring may let it go while this stream waits for its reader
-		s.position = f.event.Cursor
-		if f.event.Tenant != s.tenant || !event.MatchAny(s.patterns, f.event.Topic) {
-			continue
-		}
-		if err := out.add(s.hub.encoded(f, s.form)); err != nil {
-			return false, err
-		}
+// advance takes note of how much of a chunk has been sent, counted from its beginning, and returns how many events that
+// completed.
+func (s *subscriber) advance(c *chunk, sent int) int {
+	first := c.after(s.position)
+	whole := c.whole(sent)
+	if whole > first {
+		s.position = c.cursors[whole-1]
 		s.told = s.position
-		sent++
 	}
-	s.hub.metrics.events.Add(float64(sent))
-	return false, nil
+	s.skip = sent - c.start(whole)
+	if whole == len(c.ends) {
+		s.position, s.skip = max(s.position, c.through), 0
+	}
+	s.shown.Store(uint64(s.position))
+	return max(0, whole-first)
 }
 
-// replay sends a page of the log.
-func (s *subscriber) replay(ctx context.Context, out *wire) error {
-	// A page can take a while, and what was gathered must not wait for it.
-	if err := out.flush(); err != nil {
-		return err
+// keepUp makes a stream that has caught up one of those that its shard feeds. It is false if there is more to catch up
+// with, or the stream has been left.
+func (s *subscriber) keepUp() bool {
+	sh := s.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s.state != catchingUp || sh.over || s.position < sh.seen {
+		return false
 	}
-	s.hub.metrics.logReads.Inc()
-	page, err := s.hub.log.Read(ctx, s.tenant, store.ReadQuery{
-		After:    s.position,
-		Patterns: s.patterns,
-		Limit:    pageEvents,
-		Bytes:    pageBytes,
-	})
-	if trimmed, ok := goneBeyond(err, s.position); ok {
-		s.hub.metrics.gaps.Inc()
-		s.position = trimmed
-		return out.add(appendGap(nil, trimmed))
-	}
-	if err != nil {
-		return fmt.Errorf("read the log: %w", err)
-	}
-	for _, e := range page.Events {
-		if err := out.addEvent(e, s.form, s.hub.source); err != nil {
-			return err
-		}
-		s.told = e.Cursor
-	}
-	s.hub.metrics.events.Add(float64(len(page.Events)))
-	if page.Through <= s.position {
-		return pause(ctx, trailingPause)
-	}
-	s.position = page.Through
-	return nil
+	s.group.add(s)
+	return true
 }
 
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// checkpoint returns how far a silent stream has come. For a parked one that is as far as the hub has: whatever it has
-// seen since did not match, or it would have woken the subscriber.
+// checkpoint returns how far a silent stream has come. For one that keeps up that is as far as its shard has: whatever
+// it has seen since did not match, or it would have been sent.
 func (s *subscriber) checkpoint() event.Cursor {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if s.parkedAt >= 0 {
-		s.position = max(s.position, s.hub.tailed)
+	s.shard.mu.Lock()
+	defer s.shard.mu.Unlock()
+	return s.reached()
+}
+
+// reached is checkpoint for who holds the shard's lock.
+func (s *subscriber) reached() event.Cursor {
+	switch s.state {
+	case keepingUp:
+		return max(s.position, s.shard.seen)
+	default:
+		return event.Cursor(s.shown.Load())
 	}
-	return s.position
 }

@@ -1,0 +1,162 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// trailingPause is how long to wait for a log whose reads trail its tail.
+const trailingPause = 20 * time.Millisecond
+
+// errOver says that the hub has ended.
+var errOver = errors.New("the hub has ended")
+
+// catchUp feeds a socket that has fallen behind, or has just been opened, until it keeps up and its shard goes on, or it
+// ends. It is the one place that waits for a socket's reader, and holds nothing meanwhile but its place in the log.
+func (s *subscriber) catchUp(ctx context.Context) {
+	s.hub.pages.begin()
+	defer s.hub.pages.end()
+	err := s.chase(ctx)
+	switch {
+	case err == nil:
+		return // it keeps up
+	case errors.Is(err, errReaderGone):
+		s.sock.close()
+		return
+	case errors.Is(err, errOld):
+		s.parting(s.farewell())
+		return
+	}
+	if !errors.Is(err, errOver) && !s.hub.hasEnded() {
+		s.hub.logger.Error("a stream failed", "stream", s.id, "error", err)
+	}
+	s.parting(s.goodbye())
+}
+
+// parting says the last words, unless they would land in the middle of an event.
+func (s *subscriber) parting(text []byte) {
+	if s.skip == 0 && len(s.rest) == 0 {
+		_, _ = s.sock.write(text)
+	}
+	s.sock.finish()
+}
+
+// errOld says that the stream has been open for as long as it may.
+var errOld = errors.New("the stream has been open for long enough")
+
+// chase sends what the stream has not had, as fast as its reader takes it. It returns nil when the stream keeps up.
+func (s *subscriber) chase(ctx context.Context) error {
+	for {
+		switch {
+		case s.hub.hasEnded() || ctx.Err() != nil:
+			return errOver
+		case s.gone.Load():
+			return errReaderGone
+		case s.due(time.Now()):
+			return errOld
+		case len(s.rest) > 0:
+			n, err := s.sock.write(s.rest)
+			if err != nil {
+				return err
+			}
+			s.rest = s.rest[n:]
+			s.wrote = s.hub.now()
+			if len(s.rest) > 0 {
+				if err := s.sock.await(s.hub.writeTimeout); err != nil {
+					return err
+				}
+				continue
+			}
+			s.rest = nil
+		case s.skip == 0 && s.keepUp():
+			return nil
+		}
+		before := s.position
+		full, err := s.push(ctx)
+		switch {
+		case err != nil:
+			return err
+		case full:
+			err = s.sock.await(s.hub.writeTimeout)
+		case s.position == before && len(s.rest) == 0 && s.behind():
+			err = pause(ctx, trailingPause)
+		}
+		if err != nil {
+			return err
+		}
+		// A long replay of what does not match is silent, too.
+		if s.skip == 0 && len(s.rest) == 0 && s.hub.now() >= s.wrote+beatTicks-1 {
+			s.rest = s.heartbeat(s.position)
+		}
+	}
+}
+
+// behind reports whether the stream waits for a log whose reads trail what the hub has seen of it.
+func (s *subscriber) behind() bool { return s.position < s.hub.ring.head() }
+
+// push sends one chunk, or as much of it as the socket takes; full says that this was not all. Few streams do it at the
+// same time: were all of those who resume after a restart to run at once, each event that is posted meanwhile would have
+// to wait for its turn among them.
+func (s *subscriber) push(ctx context.Context) (full bool, err error) {
+	turns := s.hub.turns
+	if s.shard.filter != nil {
+		turns = s.hub.filteredTurns
+	}
+	select {
+	case turns <- struct{}{}:
+	case <-s.hub.ended:
+		return false, errOver
+	}
+	defer func() { <-turns }()
+	c, own, err := s.next(ctx)
+	if err != nil {
+		return false, err
+	}
+	if own {
+		defer c.recycle()
+	}
+	if c.gap {
+		return false, s.tellGap(c)
+	}
+	first := c.after(s.position)
+	if first == len(c.ends) {
+		s.advance(c, len(c.text))
+		return false, nil
+	}
+	begin := c.start(first) + s.skip
+	n, err := s.sock.write(c.text[begin:])
+	if err != nil {
+		return false, err
+	}
+	if n > 0 {
+		s.wrote = s.hub.now()
+	}
+	s.hub.metrics.events.Add(float64(s.advance(c, begin+n)))
+	return begin+n < len(c.text), nil
+}
+
+// tellGap goes on after what retention has removed. Half of an event cannot be completed any more: the client, which
+// drops it, is told when it comes back.
+func (s *subscriber) tellGap(c *chunk) error {
+	if s.skip > 0 {
+		return errReaderGone
+	}
+	s.hub.metrics.gaps.Inc()
+	s.rest = s.gapText(c.through)
+	s.position = c.through
+	s.shown.Store(uint64(s.position))
+	return nil
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

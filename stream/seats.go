@@ -1,0 +1,84 @@
+package stream
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// Limits bound how many streams may be open. Zero is no bound.
+type Limits struct {
+	Total      int
+	PerKey     int // of streams that came in with the same key
+	PerAddress int // of streams from the same address; loopback addresses are not counted
+}
+
+// seats counts open streams. Safe for concurrent use.
+type seats struct {
+	limits Limits
+
+	mu        sync.Mutex
+	total     int
+	byKey     map[string]int
+	byAddress map[netip.Addr]int
+}
+
+// take gives a stream its place. It is false, and nothing is taken, if one of the limits has been reached.
+func (s *seats) take(key string, address netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	full := func(limit, n int) bool { return limit > 0 && n >= limit }
+	if full(s.limits.Total, s.total) {
+		return false
+	}
+	if key != "" && full(s.limits.PerKey, s.byKey[key]) {
+		return false
+	}
+	place, counted := counted(address)
+	if counted && full(s.limits.PerAddress, s.byAddress[place]) {
+		return false
+	}
+	s.total++
+	if key != "" {
+		s.byKey[key]++
+	}
+	if counted {
+		s.byAddress[place]++
+	}
+	return true
+}
+
+// counted returns what an address is counted as: of IPv6 the /64, since that is what one subscriber of a network is given.
+func counted(address netip.Addr) (netip.Addr, bool) {
+	address = address.Unmap().WithZone("")
+	if !address.IsValid() || address.IsLoopback() {
+		return netip.Addr{}, false
+	}
+	if address.Is6() {
+		address = netip.PrefixFrom(address, 64).Masked().Addr()
+	}
+	return address, true
+}
+
+func (s *seats) free(key string, address netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if key != "" {
+		lower(s.byKey, key)
+	}
+	if place, counted := counted(address); counted {
+		lower(s.byAddress, place)
+	}
+}
+
+func lower[K comparable](counts map[K]int, key K) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
+	}
+}
+
+func (s *seats) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}

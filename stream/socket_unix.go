@@ -1,0 +1,155 @@
+//go:build unix
+
+package stream
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeOver makes a socket of the request's connection, if that can be written to without waiting: HTTP/1 over plain TCP
+// or a Unix socket. nil: it cannot, and nothing has changed.
+func takeOver(w http.ResponseWriter, r *http.Request) (socket, error) {
+	if r == nil || r.ProtoMajor != 1 || r.TLS != nil {
+		return nil, nil
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		conn.Close()
+		return nil, errors.New("the connection has no descriptor")
+	}
+	raw, err := sc.SyscallConn()
+	if err == nil {
+		err = conn.SetDeadline(time.Time{}) // the server's own
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &descriptor{conn: conn, raw: raw}, nil
+}
+
+// descriptor is a socket by its file descriptor.
+type descriptor struct {
+	conn    net.Conn
+	raw     syscall.RawConn
+	hurried atomic.Bool
+}
+
+// attempt is one write. Its function is made once and used again: a closure for each write of a stream is three
+// allocations, which at full speed make a quarter of the garbage.
+type attempt struct {
+	b   []byte
+	n   int
+	err error
+	do  func(fd uintptr) bool
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := &attempt{}
+	a.do = a.write
+	return a
+}}
+
+func (a *attempt) write(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), a.b)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return true
+		case err != nil:
+			a.err = err
+			return true
+		}
+		a.n += n
+		if a.b = a.b[n:]; len(a.b) == 0 {
+			return true
+		}
+	}
+}
+
+func (d *descriptor) write(b []byte) (int, error) {
+	a := attempts.Get().(*attempt)
+	a.b, a.n, a.err = b, 0, nil
+	err := d.raw.Write(a.do)
+	n, writeErr := a.n, a.err
+	a.b = nil
+	attempts.Put(a)
+	if err != nil || writeErr != nil {
+		return n, errReaderGone
+	}
+	return n, nil
+}
+
+func (d *descriptor) await(timeout time.Duration) error {
+	if !d.hurried.Load() {
+		// The only deadline of a stream's writes: setting one costs as much as a quarter of a write, and a socket that takes
+		// what it is given needs none.
+		if err := d.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			return errReaderGone
+		}
+		if d.hurried.Load() {
+			d.hurry() // just now, and its deadline was overwritten
+		}
+	}
+	err := d.raw.Write(func(fd uintptr) bool {
+		// The poller reports a change, and this one may have come before it was asked.
+		return writable(fd)
+	})
+	if err != nil {
+		return errReaderGone
+	}
+	if !d.hurried.Load() {
+		if err := d.conn.SetWriteDeadline(time.Time{}); err != nil {
+			return errReaderGone
+		}
+	}
+	return nil
+}
+
+func writable(fd uintptr) bool {
+	ask := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(ask, 0)
+	return n > 0 || err != nil && err != unix.EINTR
+}
+
+func (d *descriptor) hurry() {
+	d.hurried.Store(true)
+	_ = d.conn.SetWriteDeadline(time.Now().Add(lastWrite)) // its error is that of a closed connection
+}
+
+func (d *descriptor) finish() {
+	// A connection that is closed while something unread has come in is reset, and what was written last is lost with it.
+	if half, ok := d.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = d.conn.SetReadDeadline(time.Now().Add(lastWrite))
+}
+
+func (d *descriptor) watch() {
+	// A client has nothing to say, and what it says all the same is thrown away, but not for ever.
+	var b [64]byte
+	for range 1024 {
+		if _, err := d.conn.Read(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+func (d *descriptor) close() { _ = d.conn.Close() }
