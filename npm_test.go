@@ -13,24 +13,32 @@ import (
 	"testing"
 )
 
+// npmDirectory is where packages of npm are installed, and the scripts that use them.
+var npmDirectory = filepath.Join("testdata", "npm")
+
+// requireNPM skips a test for which node or a package is missing, unless CARILLON_REQUIRE_NPM is 1.
+func requireNPM(t *testing.T, name string) {
+	t.Helper()
+	missing := ""
+	if _, err := exec.LookPath("node"); err != nil {
+		missing = "node is not in PATH"
+	} else if _, err := os.Stat(filepath.Join(npmDirectory, "node_modules", name)); err != nil {
+		missing = "the package is not installed (npm ci --prefix testdata/npm)"
+	}
+	if missing == "" {
+		return
+	}
+	if os.Getenv("CARILLON_REQUIRE_NPM") == "1" {
+		t.Fatalf("%s, and CARILLON_REQUIRE_NPM is 1", missing)
+	}
+	t.Skipf("%s; CARILLON_REQUIRE_NPM=1 makes this a failure", missing)
+}
+
 // TestSignaturesAreAcceptedByTheNPMPackage delivers events to a webhook and has the standardwebhooks package of npm verify
 // what it got. It is skipped where node or the package is missing, unless CARILLON_REQUIRE_NPM is 1; npm ci in
 // testdata/npm installs the package.
 func TestSignaturesAreAcceptedByTheNPMPackage(t *testing.T) {
-	dir := filepath.Join("testdata", "npm")
-	missing := ""
-	if _, err := exec.LookPath("node"); err != nil {
-		missing = "node is not in PATH"
-	} else if _, err := os.Stat(filepath.Join(dir, "node_modules", "standardwebhooks")); err != nil {
-		missing = "the package is not installed (npm ci --prefix testdata/npm)"
-	}
-	if missing != "" {
-		if os.Getenv("CARILLON_REQUIRE_NPM") == "1" {
-			t.Fatalf("%s, and CARILLON_REQUIRE_NPM is 1", missing)
-		}
-		t.Skipf("%s; CARILLON_REQUIRE_NPM=1 makes this a failure", missing)
-	}
-
+	requireNPM(t, "standardwebhooks")
 	_, url := browse(t, nil, "--listen", "127.0.0.1:0", "--data", t.TempDir())
 	hook := &receiver{answers: []string{"200"}, released: make(chan struct{})}
 	hook.server = httptest.NewServer(hook)
@@ -62,7 +70,7 @@ func TestSignaturesAreAcceptedByTheNPMPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "node", "verify.mjs")
-	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(input)
+	cmd.Dir, cmd.Stdin = npmDirectory, bytes.NewReader(input)
 	output, err := cmd.CombinedOutput()
 	if want := fmt.Sprintf("%d accepted\n", len(payloads)); err != nil || string(output) != want {
 		t.Errorf("%v: %s", err, output)
