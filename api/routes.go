@@ -44,6 +44,7 @@ func (a *API) routes() *chi.Mux {
 		m.Post("/v1/topics/{topic}/events", a.answer(a.publishToTopic))
 
 		m.Get("/v1/stream", a.answer(a.streamTopics))
+		m.Get(doctorPath, a.answer(a.streamDoctor))
 		m.Get("/v1/topics/{pattern}/stream", a.answer(a.streamPattern))
 
 		m.Post("/v1/webhooks", a.answer(a.createWebhook))
