@@ -77,6 +77,7 @@ type API struct {
 	inFlight keysInFlight
 	changing webhookLocks
 	waits    waits
+	doctors  chan struct{} // holds one for each that is at work
 	router   *chi.Mux
 }
 
@@ -84,7 +85,7 @@ type API struct {
 func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, store: cfg.Store, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
-		metrics: newMetrics(cfg.Registerer), filters: filter.NewCache(1024),
+		metrics: newMetrics(cfg.Registerer), filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
 	}
 	a.router = a.routes()
 	return a
@@ -96,6 +97,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.Serve
 // Routes gives the router, for whoever wants to walk it.
 func (a *API) Routes() chi.Routes { return a.router }
 
-// Drain ends the waits of all synchronous posters, now and from now on: they get their receipts. Streams are ended by
-// their hub.
+// Drain ends the waits of all synchronous posters, now and from now on: they get their receipts. It ends doctors too.
+// Streams are ended by their hub.
 func (a *API) Drain() { a.waits.drain() }

@@ -91,5 +91,5 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// isStream reports whether a path or route is that of a stream.
-func isStream(path string) bool { return strings.HasSuffix(path, "/stream") }
+// isStream reports whether a path or route is that of a stream, or of what is sent like one.
+func isStream(path string) bool { return strings.HasSuffix(path, "/stream") || path == doctorPath }

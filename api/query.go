@@ -132,17 +132,37 @@ func (q *query) id(name string) event.ID {
 	return id
 }
 
+// number returns the value of a parameter that is a whole number from least to most.
+func (q *query) number(name string, otherwise, least, most int) int {
+	text, given := q.text(name)
+	if !given {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		q.wrong(name, "must be a number from %d to %d", least, most)
+		return otherwise
+	}
+	return n
+}
+
+// duration returns the value of a parameter that is a duration from least to most.
+func (q *query) duration(name string, otherwise, least, most time.Duration) time.Duration {
+	text, given := q.text(name)
+	if !given {
+		return otherwise
+	}
+	d, err := parseDuration(text)
+	if err != nil || d < least || d > most {
+		q.wrong(name, "must be a duration from %s to %s", span(least), span(most))
+		return otherwise
+	}
+	return d
+}
+
 // page returns the limit and page parameters, which all lists take.
 func (q *query) page() store.Page {
-	page := store.Page{Limit: defaultLimit}
-	if text, given := q.text("limit"); given {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxLimit {
-			q.wrong("limit", "must be a number from 1 to %d", maxLimit)
-		} else {
-			page.Limit = n
-		}
-	}
+	page := store.Page{Limit: q.number("limit", defaultLimit, 1, maxLimit)}
 	page.Token, _ = q.text("page")
 	return page
 }

@@ -47,6 +47,7 @@ func (a *API) routes() *chi.Mux {
 
 		m.Get("/v1/stream", a.answer(a.streamTopics))
 		m.Post("/v1/stream", a.answer(a.postStream))
+		m.Get(doctorPath, a.answer(a.streamDoctor))
 		m.Get("/v1/topics/{pattern}/stream", a.answer(a.streamPattern))
 		m.Get("/v1/streams", a.answer(a.listStreams))
 

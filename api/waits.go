@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// waits are the synchronous posters that wait at the moment, so that a shutdown can send them home with their receipts.
-// The zero value is ready for use.
+// waits are the requests that wait at the moment, so that a shutdown can send them home: synchronous posters with their
+// receipts, doctors with what they have told. The zero value is ready for use.
 type waits struct {
 	mu      sync.Mutex
 	drained bool

@@ -100,8 +100,8 @@ func TestStalledReaderLetsGoOfTheRing(t *testing.T) {
 			alive++
 		}
 	}
-	close(w.free)
 	cancel()
+	close(w.free)
 	wg.Wait()
 	if alive > 2 {
 		t.Errorf("a stalled reader holds %d events of 1 MiB that the ring has dropped", alive)
