@@ -1,0 +1,65 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/carillon/carillon/event"
+)
+
+// Who comes and leaves is told while somebody asks, and to nobody otherwise.
+func TestPresence(t *testing.T) {
+	f := &replay{}
+	published := make(chan *event.Event, 16)
+	var asked atomic.Bool
+	var asks atomic.Int64
+	hub, stop := runInside(t, Config{
+		Log: f,
+		Publish: func(_ context.Context, events []*event.Event) error {
+			for _, e := range events {
+				published <- e
+			}
+			return nil
+		},
+		Wanted: func(_ event.TenantID, topic event.Topic) bool {
+			asks.Add(1)
+			return asked.Load() && topic == TopicClosed
+		},
+	})
+	defer stop()
+	open := func(patterns ...event.Pattern) *narrowSocket {
+		s := newNarrowSocket(-1, 0)
+		serveOn(t, hub, s, Subscription{Tenant: 1, Patterns: patterns})
+		s.until(t, "\n\n")
+		return s
+	}
+	told := func(topic event.Topic, pattern event.Pattern) {
+		t.Helper()
+		e := <-published
+		var news presenceNews
+		if err := json.Unmarshal(e.Payload, &news); err != nil {
+			t.Fatal(err)
+		}
+		if e.Topic != topic || len(news.Topics) != 1 || news.Topics[0] != pattern || (topic == TopicClosed) != (news.Closed != nil) {
+			t.Errorf("%s: %s, want %s of %s", e.Topic, e.Payload, topic, pattern)
+		}
+	}
+	open("a").close() // told to nobody
+	for asks.Load() < 2 {
+		runtime.Gosched()
+	}
+	asked.Store(true)
+	b := open("b") // a webhook asks for departures only
+	b.close()
+	told(TopicClosed, "b")
+	asked.Store(false)
+	watch := open("_carillon.stream.*")
+	told(TopicOpened, "_carillon.stream.*")
+	open("c").close()
+	told(TopicOpened, "c")
+	told(TopicClosed, "c")
+	watch.close()
+}
