@@ -63,7 +63,7 @@ func groupKey(patterns []event.Pattern) string {
 // add makes s one of the live.
 func (g *group) add(s *subscriber) {
 	live := &g.live[s.form]
-	s.state, s.at = keepingUp, len(*live)
+	s.state, s.at = keepingUp, int32(len(*live))
 	*live = append(*live, s)
 }
 

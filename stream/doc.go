@@ -9,8 +9,8 @@
 //   - Slowness: nothing waits for a reader but that reader's own goroutine, and there is no queue for each subscriber. One
 //     that has taken nothing at all for a while of what there is for it is closed.
 //   - Memory: the ring of the newest events and the pages of the log that are kept while streams catch up are bounded by
-//     bytes. An idle stream over HTTP/1.1 is a socket, one small goroutine that waits for its end, and its subscription;
-//     one that is slow has a second goroutine, which holds nothing while it waits.
+//     bytes. An idle stream over HTTP/1.1 is a socket and its subscription (on Linux; elsewhere one small goroutine more
+//     waits for its end); one that is slow has a goroutine, which holds nothing while it waits.
 //
 // # How it works
 //

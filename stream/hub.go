@@ -101,7 +101,7 @@ type Hub struct {
 	ctx   context.Context // of Run; set before begun is closed
 
 	// takeOver is the function of that name, but in tests.
-	takeOver func(http.ResponseWriter, *http.Request) (socket, error)
+	takeOver func(http.ResponseWriter, *http.Request, func() *watcher) (socket, error)
 
 	// tasks are the goroutines that feed and watch sockets. While it waits for them nobody adds to it: over says so.
 	tasks sync.WaitGroup
@@ -112,6 +112,8 @@ type Hub struct {
 	next     int      // whose turn it is to get a stream
 	filtered map[string]*shard
 	streams  map[event.ID]*subscriber
+	watch    *watcher // nil until there is a socket
+	watching sync.WaitGroup
 }
 
 // New returns a hub. Streams can be opened at once; they carry events while [Hub.Run] runs.
@@ -241,6 +243,32 @@ func (h *Hub) end() {
 		sh.end()
 	}
 	h.tasks.Wait()
+	if h.watch != nil {
+		h.watch.close()
+	}
+	h.watching.Wait()
+}
+
+// watcher returns what watches the sockets, from the first one on until the hub ends; nil if it has, or if the system has
+// none to give.
+func (h *Hub) watcher() *watcher {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.watch != nil {
+		return h.watch
+	}
+	w, err := newWatcher()
+	if err != nil {
+		h.logger.Error("streams cannot be kept open", "error", err)
+		return nil
+	}
+	h.watch = w
+	h.watching.Go(func() {
+		if err := w.run(); err != nil {
+			h.logger.Error("clients that leave their streams are no longer noticed", "error", err)
+		}
+	})
+	return w
 }
 
 func (h *Hub) allShards() []*shard {
@@ -307,7 +335,7 @@ func (h *Hub) join(s *subscriber, sub Subscription) bool {
 		h.streams[s.id] = s
 	}
 	if s.sock != nil {
-		h.tasks.Add(1) // its watch
+		h.tasks.Add(1) // until it has been cleared away
 	}
 	h.mu.Unlock()
 	s.shard.join(s, sub.Patterns)

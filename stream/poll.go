@@ -37,7 +37,7 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 		return Polled{}, err
 	}
 	s := &subscriber{
-		hub: h, tenant: sub.Tenant, form: formOf(Lines, false), key: sub.Key, address: sub.Address, opened: time.Now(),
+		hub: h, tenant: sub.Tenant, form: formOf(Lines, false), key: sub.Key, address: sub.Address, opened: time.Now().UnixMilli(),
 		wake: make(chan struct{}, 1), position: start.position,
 	}
 	s.shown.Store(uint64(s.position))

@@ -64,7 +64,7 @@ func (h *Hub) tell(s *subscriber, topic event.Topic, closed *time.Time) {
 		return
 	}
 	news := presenceNews{
-		Stream: s.id, Topics: s.group.patterns, Opened: s.opened.UTC().Truncate(event.Precision), Closed: closed, Key: s.key,
+		Stream: s.id, Topics: s.group.patterns, Opened: time.UnixMilli(s.opened).UTC(), Closed: closed, Key: s.key,
 		Cursor: event.Cursor(s.shown.Load()),
 	}
 	if s.address.IsValid() {

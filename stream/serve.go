@@ -86,7 +86,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	}
 	s := &subscriber{
 		hub: h, tenant: sub.Tenant, form: formOf(sub.Format, sub.Named),
-		id: event.NewID(), key: sub.Key, address: sub.Address, opened: time.Now(), until: h.closing(sub.Expires),
+		id: event.NewID(), key: sub.Key, address: sub.Address, opened: time.Now().UnixMilli(), until: h.closing(sub.Expires),
 		token:    !sub.Expires.IsZero(),
 		position: start.position, told: start.position, wrote: h.now(),
 	}
@@ -94,7 +94,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 		s.until = sub.Expires
 	}
 	s.shown.Store(uint64(s.position))
-	s.sock, err = h.takeOver(w, r)
+	s.sock, err = h.takeOver(w, r, h.watcher)
 	if err != nil {
 		h.seats.free(sub.Key, sub.Address.Addr())
 		return fmt.Errorf("take over a connection: %w", err)
@@ -109,21 +109,14 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 		s.rest = append(appendHead(nil, header), s.goodbye()...)
 		_, _ = s.sock.write(s.rest)
 		s.sock.finish()
-		s.sock.watch()
-		s.sock.close()
 		return nil
 	}
-	go h.watch(s)
+	s.sock.watch(func() {
+		defer h.tasks.Done() // join counted it
+		h.leave(s)
+	})
 	h.tasks.Go(func() { s.catchUp(h.ctx) })
 	return nil
-}
-
-// watch waits for the end of a socket's stream and clears up. It is counted among the tasks.
-func (h *Hub) watch(s *subscriber) {
-	defer h.tasks.Done()
-	s.sock.watch()
-	s.sock.close()
-	h.leave(s)
 }
 
 // closing returns when a stream that is opened now is closed.

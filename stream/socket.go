@@ -24,11 +24,12 @@ type socket interface {
 	// hurry gives an await that is under way, and all that follow, a last short while.
 	hurry()
 
+	// watch calls gone once, from a goroutine of its own, when the client has left, the socket is closed, or a short while
+	// has passed since finish. Call it first.
+	watch(gone func())
+
 	// finish says that no more will be written. What was written is delivered before the connection ends.
 	finish()
-
-	// watch returns when the client has left, or a short while after finish.
-	watch()
 
 	// close ends the connection at once. It may be called again.
 	close()

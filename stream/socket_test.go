@@ -96,7 +96,12 @@ func (s *narrowSocket) hurry() {
 
 func (s *narrowSocket) finish() { s.close() }
 
-func (s *narrowSocket) watch() { <-s.over }
+func (s *narrowSocket) watch(gone func()) {
+	go func() {
+		<-s.over
+		gone()
+	}()
+}
 
 func (s *narrowSocket) close() {
 	s.mu.Lock()
@@ -140,7 +145,7 @@ func (s *narrowSocket) until(t *testing.T, end string) string {
 // serveOn opens a stream on a socket.
 func serveOn(t *testing.T, hub *Hub, s socket, sub Subscription) {
 	t.Helper()
-	hub.takeOver = func(http.ResponseWriter, *http.Request) (socket, error) { return s, nil }
+	hub.takeOver = func(http.ResponseWriter, *http.Request, func() *watcher) (socket, error) { return s, nil }
 	if err := hub.Serve(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), sub); err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 
 // takeOver makes a socket of the request's connection, if that can be written to without waiting: HTTP/1 over plain TCP
 // or a Unix socket. nil: it cannot, and nothing has changed.
-func takeOver(w http.ResponseWriter, r *http.Request) (socket, error) {
-	if r == nil || r.ProtoMajor != 1 || r.TLS != nil {
+func takeOver(w http.ResponseWriter, r *http.Request, watcher func() *watcher) (socket, error) {
+	if r.ProtoMajor != 1 || r.TLS != nil {
 		return nil, nil
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -40,14 +40,20 @@ func takeOver(w http.ResponseWriter, r *http.Request) (socket, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &descriptor{conn: conn, raw: raw}, nil
+	return &descriptor{conn: conn, raw: raw, watcher: watcher()}, nil
 }
 
 // descriptor is a socket by its file descriptor.
 type descriptor struct {
 	conn    net.Conn
 	raw     syscall.RawConn
+	watcher *watcher // nil if there is none: the stream then ends at once
+	gone    func()   // see watch
+
+	fd      int32 // for the watcher
+	said    int32 // how many bytes have come from the client
 	hurried atomic.Bool
+	closed  atomic.Bool
 }
 
 // attempt is one write. Its function is made once and used again: a closure for each write of a stream is three
@@ -139,17 +145,54 @@ func (d *descriptor) finish() {
 	if half, ok := d.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_ = d.conn.SetReadDeadline(time.Now().Add(lastWrite))
+	time.AfterFunc(lastWrite, d.close)
 }
 
-func (d *descriptor) watch() {
-	// A client has nothing to say, and what it says all the same is thrown away, but not for ever.
-	var b [64]byte
-	for range 1024 {
-		if _, err := d.conn.Read(b[:]); err != nil {
-			return
-		}
+func (d *descriptor) watch(gone func()) {
+	d.gone = gone
+	if d.watcher == nil || d.watcher.add(d) != nil {
+		d.close()
 	}
 }
 
-func (d *descriptor) close() { _ = d.conn.Close() }
+// maxSaid is how much a client may say on its stream. It has nothing to say, and whoever goes on and on is no client.
+const maxSaid = 64 << 10
+
+// heard takes what came from the client and throws it away. It reports whether the client is gone.
+func (d *descriptor) heard() bool {
+	gone := false
+	err := d.raw.Read(func(fd uintptr) bool {
+		var b [512]byte
+		for {
+			n, err := syscall.Read(int(fd), b[:])
+			switch {
+			case err == syscall.EINTR:
+				continue
+			case err == syscall.EAGAIN:
+				return true
+			case err != nil || n == 0:
+				gone = true
+				return true
+			}
+			if d.said += int32(n); d.said > maxSaid {
+				gone = true
+				return true
+			}
+		}
+	})
+	return gone || err != nil
+}
+
+func (d *descriptor) close() {
+	if d.closed.Swap(true) {
+		return
+	}
+	if d.watcher != nil {
+		d.watcher.remove(d)
+	}
+	_ = d.conn.Close()
+	if d.gone != nil {
+		// Whoever closes may hold what it needs.
+		go d.gone()
+	}
+}

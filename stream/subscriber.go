@@ -18,13 +18,13 @@ const (
 	left                    // not at all
 )
 
-// subscriber is one stream: a place in the log, and where to send what comes after it.
+// subscriber is one stream: a place in the log, and where to send what comes after it. There can be very many: its fields
+// are ordered so that they leave no gaps.
 type subscriber struct {
 	hub    *Hub
 	shard  *shard
 	group  *group
 	tenant event.TenantID
-	form   form
 
 	// One of the two: a connection of its own that the shard writes to, or a goroutine that it wakes.
 	sock socket
@@ -33,9 +33,8 @@ type subscriber struct {
 	id      event.ID // zero for a poll, which is neither listed nor told
 	key     string
 	address netip.AddrPort
-	opened  time.Time
+	opened  int64     // Unix milliseconds
 	until   time.Time // when it is closed; zero: never
-	token   bool      // until is when what it came in with expires
 
 	// Of the goroutine that feeds the stream while it catches up, of the shard's lock while it keeps up.
 
@@ -48,19 +47,17 @@ type subscriber struct {
 	rest []byte
 	// told is the last id that the client has.
 	told event.Cursor
-	// wrote is when something was last sent, as the shard's wheel counts.
-	wrote tick
 
 	// shown is the position for those who list streams while this one catches up.
 	shown atomic.Uint64
 
-	// gone says that the client has left.
-	gone atomic.Bool
-
-	// Guarded by the shard's lock.
-	state state
-	at    int // place among its group's live
-	spoke wheelPlace
+	spoke wheelPlace  // guarded by the shard's lock
+	at    int32       // place among its group's live, guarded by the shard's lock
+	wrote tick        // when something was last sent, as the shard's wheel counts; whose it is position is
+	gone  atomic.Bool // the client has left
+	state state       // guarded by the shard's lock
+	form  form
+	token bool // until is when what it came in with expires
 }
 
 // next returns a piece of what comes after the position, empty if there is nothing. own says that it is the caller's to

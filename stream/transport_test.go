@@ -1,7 +1,9 @@
 package stream_test
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -135,4 +137,60 @@ func TestTransports(t *testing.T) {
 			t.Errorf("ends with %q, %v", rest, err)
 		}
 	})
+}
+
+// A client that leaves in any way is noticed, and so is one that talks without end.
+func TestClientsThatLeave(t *testing.T) {
+	for name, leave := range map[string]func(*testing.T, *net.TCPConn){
+		"closes": func(_ *testing.T, c *net.TCPConn) { c.Close() },
+		"closes for writing": func(t *testing.T, c *net.TCPConn) {
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"resets": func(t *testing.T, c *net.TCPConn) {
+			if err := c.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		},
+		"talks without end": func(_ *testing.T, c *net.TCPConn) {
+			for range 1 << 10 {
+				if _, err := c.Write(make([]byte, 1<<10)); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := newMemLog()
+			hub := runHub(t, stream.Config{Log: log})
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := hub.Serve(w, r, subscribe("a")); err != nil {
+					t.Error(err)
+				}
+			}))
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			// What is said on the stream itself means nothing, also if it looks like another request.
+			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			awaitStreams(t, hub, 1)
+			log.append(tenantA, "a", []byte("1"))
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || !resp.Close {
+				t.Fatalf("%v, close %t", err, resp.Close)
+			}
+			if b, err := newParser(resp.Body).next(); err != nil || b.data != "1" {
+				t.Fatalf("got %+v, %v", b, err)
+			}
+			leave(t, conn.(*net.TCPConn))
+			awaitStreams(t, hub, 0)
+		})
+	}
 }

@@ -18,14 +18,15 @@ type wheel struct {
 
 // wheelPlace is where a stream is on the wheel.
 type wheelPlace struct {
-	slot, at int // slot is counted from 1: 0 is off the wheel
+	slot, at int32 // slot is counted from 1: 0 is off the wheel
 }
 
 // add puts s where it is looked at when due, which lies within an interval.
 func (w *wheel) add(s *subscriber, due tick) {
 	due = min(max(due, w.turned+1), w.turned+beatTicks)
-	slot := &w.slots[due%tick(len(w.slots))]
-	s.spoke = wheelPlace{int(due%tick(len(w.slots))) + 1, len(*slot)}
+	at := due % tick(len(w.slots))
+	slot := &w.slots[at]
+	s.spoke = wheelPlace{int32(at) + 1, int32(len(*slot))}
 	*slot = append(*slot, s)
 	w.held++
 }
