@@ -33,6 +33,9 @@ func sized[T any](whole, short T) T {
 }
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
 	code := m.Run()
 	if builtIn != "" {
 		os.RemoveAll(builtIn)
@@ -166,32 +169,23 @@ func (p *process) register(count int, settings func(i int) string) {
 	}
 }
 
-// cpu is the processor time that the process has used, to a hundredth of a second (proc_pid_stat(5)).
+// cpu is the processor time that the process has used.
 func (p *process) cpu() time.Duration {
 	p.b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		p.b.Fatal(err)
-	}
-	// The second field, the command in brackets, can hold anything.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	ticks := 0
-	for _, field := range fields[11:13] { // utime and stime
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			p.b.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return cpuOf(p.b, p.cmd.Process.Pid)
 }
 
 // memory returns lines of /proc/pid/status, such as VmRSS, in MiB.
 func (p *process) memory(name string) float64 {
 	p.b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	return memoryOf(p.b, p.cmd.Process.Pid, name)
+}
+
+func memoryOf(b *testing.B, pid int, name string) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		p.b.Fatal(err)
+		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		rest, ok := strings.CutPrefix(line, name+":")
@@ -200,11 +194,11 @@ func (p *process) memory(name string) float64 {
 		}
 		kib, err := strconv.Atoi(strings.Fields(rest)[0])
 		if err != nil {
-			p.b.Fatal(err)
+			b.Fatal(err)
 		}
 		return float64(kib) / 1024
 	}
-	p.b.Fatalf("there is no %s", name)
+	b.Fatalf("there is no %s", name)
 	return 0
 }
 
