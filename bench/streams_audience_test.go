@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,17 +20,21 @@ type audience struct {
 	running sync.WaitGroup
 }
 
-// gather opens so many streams, each of which may have options of its own. Close the audience also if there was an
-// error.
-func gather(addr string, n int, options func(i int) readerOptions) (*audience, error) {
+// gather opens so many streams. Close the audience also if there was an error.
+func gather(addr string, n int, o readerOptions) (*audience, error) {
 	a := &audience{readers: make([]*reader, n)}
 	var next atomic.Int64
 	var opening sync.WaitGroup
-	errs := make([]error, dialers)
-	for d := range dialers {
+	var failed atomic.Pointer[error]
+	for range dialers {
 		opening.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n && errs[d] == nil; i = int(next.Add(1)) - 1 {
-				a.readers[i], errs[d] = openReader(addr, options(i), &a.total)
+			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil; i = int(next.Add(1)) - 1 {
+				r, err := openReader(addr, o, &a.total)
+				if err != nil {
+					failed.Store(&err)
+					return
+				}
+				a.readers[i] = r
 			}
 		})
 	}
@@ -46,12 +49,10 @@ func gather(addr string, n int, options func(i int) readerOptions) (*audience, e
 			}
 		})
 	}
-	return a, errors.Join(errs...)
-}
-
-// alike gives all readers the same options.
-func alike(o readerOptions) func(int) readerOptions {
-	return func(int) readerOptions { return o }
+	if err := failed.Load(); err != nil {
+		return a, *err
+	}
+	return a, nil
 }
 
 func (a *audience) close() {

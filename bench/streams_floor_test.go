@@ -28,9 +28,12 @@ func newFloor(b *testing.B) *floor {
 // paced measures what a frame costs to each of n sockets.
 func (f *floor) paced(n int, settle, span time.Duration) fanOut {
 	f.b.Helper()
-	readers, err := gather(f.addr, n, alike(readerOptions{buffer: readerBuffer(n)}))
+	readers, err := gather(f.addr, n, readerOptions{buffer: readerBuffer(n)})
+	defer f.send(0)
 	defer readers.close()
-	check(f.b, err)
+	if err != nil {
+		f.b.Fatal(err)
+	}
 	first := int64(settle.Seconds() * pacedRate)
 	events := int64(span.Seconds() * pacedRate)
 	f.send(first)
@@ -41,6 +44,7 @@ func (f *floor) paced(n int, settle, span time.Duration) fanOut {
 	return fanOutOf(f.cpu()-used, time.Since(began), events, n)
 }
 
+// send has so many frames written to each; none closes the sockets.
 func (f *floor) send(frames int64) {
 	f.b.Helper()
 	f.tell("%d", frames)
@@ -63,7 +67,7 @@ func playFloor(_ []string, lines *bufio.Scanner, answer io.Writer) error {
 			}
 			mu.Lock()
 			sockets = append(sockets, conn)
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n") // one that has left is found below
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n") // as below
 			mu.Unlock()
 		}
 	}()
@@ -75,19 +79,21 @@ func playFloor(_ []string, lines *bufio.Scanner, answer io.Writer) error {
 		if _, err := fmt.Sscan(lines.Text(), &frames); err != nil {
 			return err
 		}
+		if frames == 0 {
+			mu.Lock()
+			for _, s := range sockets {
+				s.Close()
+			}
+			sockets = nil
+			mu.Unlock()
+		}
 		tick := time.NewTicker(time.Second / pacedRate)
 		for range frames {
 			<-tick.C
 			mu.Lock()
-			kept := sockets[:0]
 			for _, s := range sockets {
-				if _, err := s.Write(frame); err != nil {
-					s.Close()
-					continue
-				}
-				kept = append(kept, s)
+				_, _ = s.Write(frame) // what does not arrive is missed by who counts
 			}
-			sockets = kept
 			mu.Unlock()
 		}
 		tick.Stop()

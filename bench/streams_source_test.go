@@ -42,7 +42,7 @@ func (s *source) gather(n int, o readerOptions) *audience {
 	if o.buffer == 0 {
 		o.buffer = readerBuffer(n)
 	}
-	a, err := gather(s.addr, n, alike(o))
+	a, err := gather(s.addr, n, o)
 	if err != nil {
 		a.close()
 		s.b.Fatal(err)
