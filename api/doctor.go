@@ -131,6 +131,8 @@ func (d *doctor) begin() {
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")
+	// As a stream's, the body ends with the connection: proxies hand chunks on that they would hold back without.
+	header.Set("Transfer-Encoding", "identity")
 	d.w.WriteHeader(http.StatusOK)
 }
 

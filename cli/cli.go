@@ -36,6 +36,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the gateway."`
 	Publish publishCommand `cmd:"" help:"Post one event and print its receipt."`
 	Tail    tailCommand    `cmd:"" help:"Print the events of topics as they are accepted."`
+	Doctor  doctorCommand  `cmd:"" help:"Tell whether something between here and the gateway buffers, compresses or cuts streams."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

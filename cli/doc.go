@@ -9,6 +9,7 @@
 // Exit codes: 0 when the work was done, 1 when it failed, 2 when the command line or the configuration is wrong.
 //
 // What the commands promise: publish sends a request once and never repeats it by itself; tail prints each event once
-// and in log order over any number of reconnects, as long as the log still has it, and says so when it has not; serve
+// and in log order over any number of reconnects, as long as the log still has it, and says so when it has not; doctor
+// changes nothing, and exits with 1 too when it found something to mend; serve
 // stops in order, so that nothing accepted is lost and no delivery is made twice, unless its drain time runs out.
 package cli
