@@ -163,7 +163,7 @@ func place(asked *net.TCPAddr, l net.Listener) string {
 // which stops for the same reason, ends the streams.
 func (c *serveCommand) serveHTTP(ctx context.Context, server *http.Server, l net.Listener, drain func(), log *slog.Logger) error {
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(fairListener{l}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving HTTP: %w", err)
