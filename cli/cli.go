@@ -36,6 +36,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the gateway."`
 	Publish publishCommand `cmd:"" help:"Post one event and print its receipt."`
 	Tail    tailCommand    `cmd:"" help:"Print the events of topics as they are accepted."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and revoke the keys by which the gateway is used."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -18,19 +18,20 @@ func TestKeyValidate(t *testing.T) {
 		change func(*Key)
 		fields []string
 	}{
-		"fine":               {func(*Key) {}, nil},
-		"every topic":        {func(k *Key) { k.Patterns = nil }, nil},
-		"admin":              {func(k *Key) { k.Scopes, k.Patterns = []Scope{ScopeAdmin}, nil }, nil},
-		"no name":            {func(k *Key) { k.Name = "" }, []string{"name"}},
-		"long name":          {func(k *Key) { k.Name = strings.Repeat("x", MaxKeyName+1) }, []string{"name"}},
-		"name of two lines":  {func(k *Key) { k.Name = "a\nb" }, []string{"name"}},
-		"name of no text":    {func(k *Key) { k.Name = "a\xff" }, []string{"name"}},
-		"no scopes":          {func(k *Key) { k.Scopes = nil }, []string{"scopes"}},
-		"unknown scope":      {func(k *Key) { k.Scopes = append(k.Scopes, "Publish") }, []string{"scopes[2]"}},
-		"a scope twice":      {func(k *Key) { k.Scopes = append(k.Scopes, ScopePublish) }, []string{"scopes[2]"}},
-		"no pattern":         {func(k *Key) { k.Patterns = []Pattern{"a", "a..b"} }, []string{"topics[1]"}},
-		"many patterns":      {func(k *Key) { k.Patterns = slices.Repeat([]Pattern{"a"}, MaxPatterns+1) }, []string{"topics"}},
-		"admin of one topic": {func(k *Key) { k.Scopes = []Scope{ScopeAdmin} }, []string{"topics"}},
+		"fine":                 {func(*Key) {}, nil},
+		"every topic":          {func(k *Key) { k.Patterns = nil }, nil},
+		"admin":                {func(k *Key) { k.Scopes, k.Patterns = []Scope{ScopeAdmin}, nil }, nil},
+		"no name":              {func(k *Key) { k.Name = "" }, []string{"name"}},
+		"long name":            {func(k *Key) { k.Name = strings.Repeat("x", MaxKeyName+1) }, []string{"name"}},
+		"name of two lines":    {func(k *Key) { k.Name = "a\nb" }, []string{"name"}},
+		"name of no text":      {func(k *Key) { k.Name = "a\xff" }, []string{"name"}},
+		"no scopes":            {func(k *Key) { k.Scopes = nil }, []string{"scopes"}},
+		"unknown scope":        {func(k *Key) { k.Scopes = append(k.Scopes, "Publish") }, []string{"scopes[2]"}},
+		"a scope twice":        {func(k *Key) { k.Scopes = append(k.Scopes, ScopePublish) }, []string{"scopes[2]"}},
+		"no pattern":           {func(k *Key) { k.Patterns = []Pattern{"a", "a..b"} }, []string{"topics[1]"}},
+		"many patterns":        {func(k *Key) { k.Patterns = slices.Repeat([]Pattern{"a"}, MaxPatterns+1) }, []string{"topics"}},
+		"manager of one topic": {func(k *Key) { k.Scopes = []Scope{ScopeManage} }, []string{"topics"}},
+		"admin of one topic":   {func(k *Key) { k.Scopes = []Scope{ScopeAdmin} }, []string{"topics"}},
 	} {
 		var got []string
 		for _, bad := range key(c.change).Validate() {
