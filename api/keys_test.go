@@ -276,6 +276,114 @@ func TestKeyReach(t *testing.T) {
 	g.do("POST", "/v1/stream", slices.Concat(mine, asJSON), `{"topics":["orders.*","users.a","billing.*"]}`).wantProblem(403, "forbidden", "topics[2]")
 }
 
+// A key that is bound to topics manages the webhooks that it covers, and their deliveries of its topics.
+func TestKeyManagesWhatItCovers(t *testing.T) {
+	g := newGatewayWithKey(t, adminKey, nil)
+	mine := bearer(g.makeKey(asAdmin, `{"name":"x","scopes":["manage"],"topics":["orders.**","users.*"]}`).Key)
+	url := receiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	hook := func(h headers, topics string) *answer {
+		return g.do("POST", "/v1/webhooks", slices.Concat(h, asJSON), fmt.Sprintf(`{"url":%q,"topics":%s,"retry":{"schedule":[]}}`, url, topics))
+	}
+	var own, narrowed, theirs, wide struct{ ID string }
+	hook(mine, `["orders.*","users.a"]`).want(201).into(&own)
+	hook(asAdmin, `["orders.**","billing.*"]`).want(201).into(&narrowed) // and narrowed below
+	hook(asAdmin, `["billing.*"]`).want(201).into(&theirs)
+	hook(asAdmin, `["**"]`).want(201).into(&wide)
+	hook(mine, `["orders.*","**"]`).wantProblem(403, "forbidden", "topics[1]")
+	for _, topic := range []string{"orders.paid", "billing.paid"} {
+		g.do("POST", "/v1/topics/"+topic+"/events", asAdmin, "x").want(202)
+	}
+	type lists struct {
+		Data []struct{ ID, Webhook, Topic string }
+	}
+	var all lists
+	eventually(t, "the end of all deliveries", func() bool {
+		g.do("GET", "/v1/deliveries?state=failed", asAdmin, "").want(200).into(&all)
+		return len(all.Data) == 6
+	})
+	const narrow = `{"topics":["orders.**"]}`
+	g.do("PATCH", "/v1/webhooks/"+narrowed.ID, slices.Concat(mine, asJSON), narrow).wantProblem(404, "not-found")
+	g.do("PATCH", "/v1/webhooks/"+narrowed.ID, slices.Concat(asAdmin, asJSON), narrow).want(200)
+	var jobs [2]struct{ ID string }
+	for i, id := range []string{own.ID, theirs.ID} {
+		g.do("POST", "/v1/webhooks/"+id+"/replay", slices.Concat(asAdmin, asJSON), `{}`).want(202).into(&jobs[i])
+	}
+
+	list := func(path string) (ids []string) {
+		var list lists
+		g.do("GET", path, mine, "").want(200).into(&list)
+		for _, item := range list.Data {
+			ids = append(ids, item.ID)
+		}
+		return ids
+	}
+	if got := list("/v1/webhooks"); !slices.Equal(got, []string{narrowed.ID, own.ID}) {
+		t.Errorf("webhooks are %v", got)
+	}
+	if got := list("/v1/jobs"); !slices.Equal(got, []string{jobs[0].ID}) {
+		t.Errorf("jobs are %v", got)
+	}
+	deliveries := list("/v1/deliveries")
+	for _, d := range all.Data {
+		managed := (d.Webhook == own.ID || d.Webhook == narrowed.ID) && d.Topic == "orders.paid"
+		if slices.Contains(deliveries, d.ID) != managed {
+			t.Errorf("the list of deliveries has %+v: %t", d, !managed)
+		}
+		path := "/v1/deliveries/" + d.ID
+		if managed {
+			g.do("GET", path, mine, "").want(200)
+			g.do("POST", path+"/retry", mine, "").want(200)
+			continue
+		}
+		g.do("GET", path, mine, "").wantProblem(404, "not-found")
+		g.do("POST", path+"/retry", mine, "").wantProblem(404, "not-found")
+		g.do("POST", path+"/cancel", mine, "").wantProblem(404, "not-found")
+	}
+	if len(deliveries) != 2 {
+		t.Errorf("deliveries are %v", deliveries)
+	}
+	g.do("GET", "/v1/jobs/"+jobs[0].ID, mine, "").want(200)
+	g.do("GET", "/v1/jobs/"+jobs[1].ID, mine, "").wantProblem(404, "not-found")
+	g.do("POST", "/v1/jobs/"+jobs[1].ID+"/cancel", mine, "").wantProblem(404, "not-found")
+
+	// What is not its own is not there, by whatever name it is asked for.
+	for _, id := range []string{theirs.ID, wide.ID} {
+		path := "/v1/webhooks/" + id
+		before := string(g.do("GET", path, asAdmin, "").want(200).body)
+		g.do("GET", path, mine, "").wantProblem(404, "not-found")
+		g.do("GET", path+"/health", mine, "").wantProblem(404, "not-found")
+		g.do("PATCH", path, slices.Concat(mine, asJSON), `{"topics":["orders.*"]}`).wantProblem(404, "not-found")
+		g.do("POST", path+"/ping", mine, "").wantProblem(404, "not-found")
+		g.do("POST", path+"/rotate-secret", slices.Concat(mine, asJSON), `{}`).wantProblem(404, "not-found")
+		g.do("POST", path+"/replay", slices.Concat(mine, asJSON), `{}`).wantProblem(404, "not-found")
+		g.do("POST", "/v1/webhooks/test", slices.Concat(mine, asJSON), fmt.Sprintf(`{"webhook":%q,"event":{"topic":"a"}}`, id)).wantProblem(404, "not-found")
+		g.do("DELETE", path, mine, "").wantProblem(404, "not-found")
+		if after := string(g.do("GET", path, asAdmin, "").want(200).body); after != before {
+			t.Errorf("it was changed from %s to %s", before, after)
+		}
+	}
+
+	path := "/v1/webhooks/" + own.ID
+	g.do("PATCH", path, slices.Concat(mine, asJSON), `{"topics":["orders.*","billing.*"]}`).wantProblem(403, "forbidden", "topics[1]")
+	g.do("PATCH", path, slices.Concat(mine, asJSON), `{"topics":["users.*"]}`).want(200)
+	// A replay of what came before its topics were narrowed is bound, too.
+	var count struct{ Total int }
+	g.do("POST", "/v1/webhooks/"+narrowed.ID+"/replay", slices.Concat(asAdmin, asJSON), `{"dry_run":true,"topics":["billing.*"]}`).want(200).into(&count)
+	if count.Total != 1 {
+		t.Errorf("an admin would replay %d", count.Total)
+	}
+	g.do("POST", "/v1/webhooks/"+narrowed.ID+"/replay", slices.Concat(mine, asJSON), `{"dry_run":true,"topics":["billing.*"]}`).wantProblem(403, "forbidden", "topics[0]")
+	g.do("POST", "/v1/webhooks/"+narrowed.ID+"/replay", slices.Concat(mine, asJSON), `{"dry_run":true,"states":["failed","canceled","delivered"],"topics":null}`).want(200)
+	g.do("DELETE", path, mine, "").want(204)
+
+	// Who is connected, of its topics.
+	g.followStream(t, "/v1/stream?topic=orders.*", asAdmin)
+	g.followStream(t, "/v1/stream?topic=orders.*&topic=billing.*", asAdmin)
+	if got := list("/v1/streams"); len(got) != 1 {
+		t.Errorf("streams are %v", got)
+	}
+}
+
 // routeScopes says what each route asks for; empty: of nobody anything. It is written by hand, so that a route which is
 // new, or asks for something else than before, is thought about.
 var routeScopes = map[string]event.Scope{

@@ -103,9 +103,6 @@ func (k *Key) Validate() []FieldError {
 	if len(k.Patterns) > 0 && slices.Contains(k.Scopes, ScopeAdmin) {
 		add("topics", "must be left out for the scope admin, which may make itself a key for any topic")
 	}
-	if len(k.Patterns) > 0 && slices.Contains(k.Scopes, ScopeManage) {
-		add("topics", "must be left out for the scope manage, which is not bound by topics; give publish and subscribe a key of their own")
-	}
 	return bad
 }
 
