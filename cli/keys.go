@@ -47,8 +47,8 @@ type newKeyRequest struct {
 
 // Run prints the key as the API shows it.
 func (c *createKeyCommand) Run(ctx context.Context, p *Process) error {
-	if c.Expires < 0 {
-		return usageError{errors.New("--expires must not be negative")}
+	if c.Expires < 0 || c.Expires > event.MaxKeyLifetime {
+		return usageError{errors.New("--expires must be at most ten years")}
 	}
 	if c.Data != "" {
 		return c.createOffline(ctx, p)
