@@ -141,6 +141,15 @@ func (s *story) get(ts *testscript.TestScript, args []string) error {
 	return err
 }
 
+func (s *story) printed(ts *testscript.TestScript, args []string) error {
+	if len(args) != 2 {
+		return usage("printed NAME PATH")
+	}
+	v, err := part([]byte(ts.ReadFile("stdout")), args[1])
+	ts.Setenv(args[0], v)
+	return err
+}
+
 func (s *story) expect(_ *testscript.TestScript, args []string) error {
 	if len(args) != 2 {
 		return usage("expect PATH VALUE")

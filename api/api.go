@@ -7,7 +7,9 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/filter"
@@ -21,6 +23,15 @@ type Store interface {
 	store.Webhooks
 	store.Deliveries
 	Jobs
+	Keys
+}
+
+// Keys is what the API does with stored keys; package access knows who they let in.
+type Keys interface {
+	CreateKey(ctx context.Context, k *event.Key) error
+	Key(ctx context.Context, tenant event.TenantID, id event.ID) (*event.Key, error)
+	ListKeys(ctx context.Context, tenant event.TenantID, p store.Page) (store.List[*event.Key], error)
+	RevokeKey(ctx context.Context, tenant event.TenantID, id event.ID) error
 }
 
 // Jobs is what the API reads of jobs; the dispatcher begins and ends them.
@@ -44,9 +55,9 @@ type Config struct {
 	// MaxBody is how many bytes a request's body may have.
 	MaxBody int64
 
-	// AdminKey, unless empty, is what every request must carry as a bearer token. While it is empty the gateway must
-	// listen on loopback only, and the door looks at Host, Origin and Sec-Fetch-Site instead.
-	AdminKey event.Secret
+	// Access knows the keys of which every request must carry one. While it is open the gateway must listen on loopback
+	// only, and the door looks at Host, Origin and Sec-Fetch-Site instead.
+	Access *access.Keys
 
 	// Hosts are names by which the gateway may be addressed besides localhost and loopback addresses, while there is no
 	// key. Without ports. May be empty.
@@ -69,10 +80,12 @@ type Config struct {
 type API struct {
 	cfg      Config
 	store    Store
+	access   *access.Keys
 	dispatch *dispatch.Dispatcher
 	streams  *stream.Hub
 	log      *slog.Logger
 	metrics  *metrics
+	gathered http.Handler  // the metrics' text
 	filters  *filter.Cache // of streams
 	inFlight keysInFlight
 	changing webhookLocks
@@ -84,8 +97,9 @@ type API struct {
 // New makes an API. It registers its metrics, and panics if that was done before.
 func New(cfg Config) *API {
 	a := &API{
-		cfg: cfg, store: cfg.Store, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
-		metrics: newMetrics(cfg.Registerer), filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
+		cfg: cfg, store: cfg.Store, access: cfg.Access, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
+		metrics: newMetrics(cfg.Registerer), gathered: promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{}),
+		filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
 	}
 	a.router = a.routes()
 	return a

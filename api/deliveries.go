@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +104,7 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "listing deliveries", err)
 	}
+	list.Data = slices.DeleteFunc(list.Data, func(d event.Delivery) bool { return !a.managesDelivery(r, d) })
 	writeList(w, list, showDelivery)
 	return nil
 }
@@ -129,6 +131,9 @@ func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	d, attempts, err := a.store.Delivery(r.Context(), tenantOf(r), id)
+	if err == nil && !a.managesDelivery(r, d) {
+		err = store.ErrNotFound
+	}
 	if err != nil {
 		return a.readProblem(r, "reading a delivery", err)
 	}
@@ -148,12 +153,30 @@ func (a *API) cancelDelivery(w http.ResponseWriter, r *http.Request) *problem {
 	return a.changeDelivery(w, r, a.dispatch.Cancel, "Only a pending delivery can be canceled.")
 }
 
+// checkDelivery refuses a delivery that the request's key does not manage. Nothing is read for a key that is not bound.
+func (a *API) checkDelivery(r *http.Request, id event.DeliveryID) *problem {
+	if len(principalOf(r).Patterns) == 0 {
+		return nil
+	}
+	d, _, err := a.store.Delivery(r.Context(), tenantOf(r), id)
+	if err == nil && !a.managesDelivery(r, d) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return a.readProblem(r, "reading a delivery", err)
+	}
+	return nil
+}
+
 // changeDelivery does something to a delivery by hand. impossible is what to say where its state forbids it.
 func (a *API) changeDelivery(w http.ResponseWriter, r *http.Request,
 	change func(context.Context, event.TenantID, event.DeliveryID) (event.Delivery, error), impossible string,
 ) *problem {
 	id, p := pathDelivery(r)
 	if p != nil {
+		return p
+	}
+	if p := a.checkDelivery(r, id); p != nil {
 		return p
 	}
 	d, err := change(r.Context(), tenantOf(r), id)

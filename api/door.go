@@ -1,80 +1,85 @@
 package api
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/event"
 )
 
-// door lets requests in, and says who each comes from. There are two: with a key, who has the key may come in; without
-// one the gateway listens on loopback only, and who can connect may come in, unless it is a browser acting for a foreign
+// door lets requests in, and says who each comes from. There are two: with keys, who has one may come in; while there are
+// none the gateway listens on loopback only, and who can connect may come in, unless it is a browser acting for a foreign
 // web page. That matters because every page in the world can make its visitor's browser send requests to loopback.
 func (a *API) door(next http.Handler) http.Handler {
-	admit := a.loopbackDoor()
-	if a.cfg.AdminKey != "" {
-		admit = a.keyDoor()
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := admit(r); p != nil {
-			if p.status == http.StatusUnauthorized {
-				w.Header().Set("Www-Authenticate", `Bearer realm="carillon"`)
-			}
+		admit := a.keyDoor
+		if a.access.Open() {
+			admit = a.loopbackDoor
+		}
+		who, p := admit(r)
+		if p != nil {
 			a.refuse(w, r, *p)
 			return
 		}
-		requestOf(r).principal = Principal{Tenant: event.DefaultTenant}
+		requestOf(r).principal = who
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (a *API) keyDoor() func(*http.Request) *problem {
-	key := newKey(a.cfg.AdminKey)
-	return func(r *http.Request) *problem {
-		if key.opens(r) {
-			return nil
-		}
-		if r.Header.Get("Authorization") == "" {
-			return kindUnauthorized.is("Send the key as Authorization: Bearer KEY.")
-		}
-		return kindUnauthorized.is("The key in Authorization is not one of this gateway's.")
+func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {
+	token, given := bearerToken(r)
+	if !given && r.Header.Get("Authorization") == "" {
+		return access.Principal{}, kindUnauthorized.is("Send the key as Authorization: Bearer KEY.")
+	}
+	who, err := a.access.Find(token, time.Now())
+	switch {
+	case err == nil && given:
+		return who, nil
+	case errors.Is(err, access.ErrRevoked):
+		return who, kindUnauthorized.is("The key in Authorization was revoked.")
+	case errors.Is(err, access.ErrExpired):
+		return who, kindUnauthorized.is("The key in Authorization has expired.")
+	case event.LikeToken(token) && !event.WholeToken(token):
+		return who, kindUnauthorized.is("The key in Authorization is not whole: it was cut off or mistyped.")
+	default:
+		return access.Principal{}, kindUnauthorized.is("The key in Authorization is not one of this gateway's.")
 	}
 }
 
-func (a *API) loopbackDoor() func(*http.Request) *problem {
-	return func(r *http.Request) *problem {
-		// A foreign page whose name was pointed at loopback (DNS rebinding) is of the same origin for the browser, but
-		// its name stands in Host.
-		if p := a.checkHost(r); p != nil {
-			return p
-		}
-		origins := r.Header["Origin"]
-		allowed := len(origins) == 1 && a.originAllowed(origins[0])
-		if len(origins) > 0 && !allowed && !(len(origins) == 1 && sameOrigin(origins[0], r)) {
-			return kindForbidden.is("The page that sends this is of another origin. --cors-origin lets an origin in.")
-		}
-		// Requests that carry no Origin, such as those of an <img>, tell by this where they come from.
-		switch site := r.Header.Get("Sec-Fetch-Site"); site {
-		case "", "same-origin", "none":
-			return nil
-		default:
-			if allowed {
-				return nil
-			}
-			return kindForbidden.is("A page of another site makes the browser send this. --cors-origin lets an origin in.")
+func (a *API) loopbackDoor(r *http.Request) (access.Principal, *problem) {
+	// A foreign page whose name was pointed at loopback (DNS rebinding) is of the same origin for the browser, but
+	// its name stands in Host.
+	if p := a.checkHost(r); p != nil {
+		return access.Principal{}, p
+	}
+	origins := r.Header["Origin"]
+	allowed := len(origins) == 1 && a.originAllowed(origins[0])
+	if len(origins) > 0 && !allowed && !(len(origins) == 1 && sameOrigin(origins[0], r)) {
+		return access.Principal{}, kindOrigin.is("The page that sends this is of another origin. --cors-origin lets an origin in.")
+	}
+	// Requests that carry no Origin, such as those of an <img>, tell by this where they come from.
+	switch site := r.Header.Get("Sec-Fetch-Site"); site {
+	case "", "same-origin", "none":
+	default:
+		if !allowed {
+			return access.Principal{}, kindOrigin.is("A page of another site makes the browser send this. --cors-origin lets an origin in.")
 		}
 	}
+	return a.access.Anybody(), nil
 }
 
 // visitorsDoor is the door of the console's page and of what anybody may read: without a key only Host is looked at, so
 // that a link from anywhere leads to the page.
 func (a *API) visitorsDoor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.cfg.AdminKey == "" {
+		if a.access.Open() {
 			if p := a.checkHost(r); p != nil {
 				a.refuse(w, r, *p)
 				return
@@ -95,7 +100,7 @@ func (a *API) checkHost(r *http.Request) *problem {
 	if slices.ContainsFunc(a.cfg.Hosts, func(name string) bool { return strings.EqualFold(name, host) }) {
 		return nil
 	}
-	return kindForbidden.is("While the gateway has no key it answers only to localhost and loopback addresses in Host. --host lets a name in.")
+	return kindOrigin.is("While the gateway has no key it answers only to localhost and loopback addresses in Host. --host lets a name in.")
 }
 
 // hostname strips the port and, of an IPv6 address, the brackets.

@@ -82,7 +82,7 @@ func TestDoorOnLoopback(t *testing.T) {
 
 func TestDoorWithAKey(t *testing.T) {
 	const key = "s3cret-of-the-admin"
-	g := newGateway(t, func(c *api.Config) { c.AdminKey = event.Secret(key) })
+	g := newGatewayWithKey(t, key, nil)
 	for _, h := range []headers{
 		nil, {"Authorization", "Bearer wrong"}, {"Authorization", key}, {"Authorization", "Basic " + key},
 		{"Authorization", "Bearer"}, {"Authorization", "Bearer "}, {"Authorization", "Bearer " + key + "x"},
@@ -119,7 +119,7 @@ func TestDoorWithAKey(t *testing.T) {
 func TestCORS(t *testing.T) {
 	for name, key := range map[string]event.Secret{"without a key": "", "with a key": "k"} {
 		t.Run(name, func(t *testing.T) {
-			g := newGateway(t, func(c *api.Config) { c.CORSOrigins, c.AdminKey = []string{friend}, key })
+			g := newGatewayWithKey(t, key, func(c *api.Config) { c.CORSOrigins = []string{friend} })
 			preflight := func(origin string) http.Header {
 				return g.tryBad("OPTIONS", "/v1/topics/t/events", headers{
 					"Origin", origin, "Access-Control-Request-Method", "POST",

@@ -73,7 +73,7 @@ func cloudEventProblem(err error) *problem {
 // there is one, is the key of all of the request and takes their place: an event that came without a key and comes again
 // under one is stored again, as two keys are two requests.
 func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, from posterHeaders, posted []cloudevent.Posted) ([]store.Draft, *problem) {
-	var bad []event.FieldError
+	var bad, unreached []event.FieldError
 	var reserved *problem
 	drafts := make([]store.Draft, len(posted))
 	whole := sha256.New()
@@ -89,6 +89,8 @@ func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, 
 				reserved = p
 			} else if p != nil {
 				bad = append(bad, p.errors...)
+			} else if p := checkTopic(r, on, field("type")); p != nil {
+				unreached = append(unreached, p.errors...)
 			}
 		}
 		e := &event.Event{
@@ -112,6 +114,8 @@ func cloudEventDrafts(r *http.Request, mode cloudevent.Mode, topic event.Topic, 
 		return nil, kindInvalid.in(bad...)
 	case reserved != nil:
 		return nil, reserved
+	case len(unreached) > 0:
+		return nil, kindForbidden.in(unreached...)
 	}
 	if from.idempotencyKey != "" {
 		keyTogether(drafts, from.idempotencyKey, whole.Sum(nil))

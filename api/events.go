@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -42,10 +43,16 @@ func (a *API) listEvents(w http.ResponseWriter, r *http.Request) *problem {
 	if p := q.problem(); p != nil {
 		return p
 	}
+	who := principalOf(r)
+	if len(f.Patterns) == 0 {
+		f.Patterns = who.Patterns
+	}
 	list, err := a.store.ListEvents(r.Context(), tenantOf(r), f, page)
 	if err != nil {
 		return a.readProblem(r, "listing events", err)
 	}
+	// What was asked for can be more than the key reaches.
+	list.Data = slices.DeleteFunc(list.Data, func(s store.EventSummary) bool { return !who.Reaches(s.Event.Topic) })
 	writeList(w, list, func(s store.EventSummary) eventDocument { return showEvent(s.Event, s.Size, s.Owed) })
 	return nil
 }
@@ -62,6 +69,9 @@ func (a *API) event(r *http.Request) (*event.Event, *problem) {
 	e, err := a.store.Event(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return nil, a.readProblem(r, "reading an event", err)
+	}
+	if !principalOf(r).Reaches(e.Topic) {
+		return nil, a.readProblem(r, "reading an event", store.ErrNotFound)
 	}
 	return e, nil
 }

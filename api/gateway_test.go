@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
@@ -39,6 +40,7 @@ type gateway struct {
 	client   *http.Client
 	engine   *sqlite.Engine
 	dispatch *dispatch.Dispatcher
+	access   *access.Keys
 	metrics  *prometheus.Registry
 	log      *lockedBuffer
 }
@@ -64,11 +66,17 @@ func (l *lockedBuffer) String() string {
 // newGateway serves an API until the test ends. configure may be nil.
 func newGateway(t *testing.T, configure func(*api.Config)) *gateway {
 	t.Helper()
-	return newGatewayWith(t, stream.Config{}, configure)
+	return newGatewayWith(t, stream.Config{}, "", configure)
+}
+
+// newGatewayWithKey is newGateway with an admin key in its configuration; empty: none.
+func newGatewayWithKey(t *testing.T, adminKey event.Secret, configure func(*api.Config)) *gateway {
+	t.Helper()
+	return newGatewayWith(t, stream.Config{}, adminKey, configure)
 }
 
 // newGatewayWith is newGateway with more said of the streams; their log and who is told of them are set here.
-func newGatewayWith(t *testing.T, streams stream.Config, configure func(*api.Config)) *gateway {
+func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, configure func(*api.Config)) *gateway {
 	t.Helper()
 	g := &gateway{t: t, log: &lockedBuffer{}, metrics: prometheus.NewRegistry()}
 	log := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -78,6 +86,12 @@ func newGatewayWith(t *testing.T, streams stream.Config, configure func(*api.Con
 		t.Fatal(err)
 	}
 	g.engine = engine
+	var hub *stream.Hub
+	if g.access, err = access.New(access.Config{
+		Store: engine, AdminKey: adminKey, Log: log, Ended: func(key string) { hub.EndKey(key) },
+	}); err != nil {
+		t.Fatal(err)
+	}
 	guard := dispatch.NewGuard(dispatch.GuardConfig{AllowLoopback: func() bool { return true }})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/test"})
 
@@ -91,13 +105,14 @@ func newGatewayWith(t *testing.T, streams stream.Config, configure func(*api.Con
 	}
 	streams.Log, streams.Source = engine, "/carillon"
 	streams.Publish, streams.Wanted = g.dispatch.Publish, g.dispatch.Wanted
-	hub := stream.New(streams)
+	hub = stream.New(streams)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	run.Go(func() error { return g.dispatch.Run(ctx) })
 	run.Go(func() error { return hub.Run(ctx) })
+	run.Go(func() error { return g.access.Run(ctx) })
 
 	cfg := api.Config{
-		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Log: log,
+		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Log: log, Access: g.access,
 		Registerer: g.metrics, Gatherer: g.metrics, MaxBody: maxBody, OpenAPI: openAPIText(),
 		Console: web.Handler(), Ready: engine.Ready, Version: "test",
 	}
@@ -120,6 +135,7 @@ func newGatewayWith(t *testing.T, streams stream.Config, configure func(*api.Con
 		}
 		g.client.CloseIdleConnections()
 		server.Close()
+		g.access.Close()
 		g.dispatch.Close()
 		sender.Close()
 		stopEngine()

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -52,6 +53,7 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "listing jobs", err)
 	}
+	list.Data = slices.DeleteFunc(list.Data, func(j store.Job) bool { return !a.managesAt(r, j.Webhook) })
 	writeList(w, list, showJob)
 	return nil
 }
@@ -64,25 +66,37 @@ func pathJob(r *http.Request) (event.ID, *problem) {
 	return pathID(r)
 }
 
-func (a *API) getJob(w http.ResponseWriter, r *http.Request) *problem {
+// managedJob returns the job that the path names.
+func (a *API) managedJob(r *http.Request) (store.Job, *problem) {
 	id, p := pathJob(r)
 	if p != nil {
-		return p
+		return store.Job{}, p
 	}
 	job, err := a.store.Job(r.Context(), tenantOf(r), id)
+	if err == nil && !a.managesAt(r, job.Webhook) {
+		err = store.ErrNotFound
+	}
 	if err != nil {
-		return a.readProblem(r, "reading a job", err)
+		return store.Job{}, a.readProblem(r, "reading a job", err)
+	}
+	return job, nil
+}
+
+func (a *API) getJob(w http.ResponseWriter, r *http.Request) *problem {
+	job, p := a.managedJob(r)
+	if p != nil {
+		return p
 	}
 	writeJSON(w, http.StatusOK, showJob(job))
 	return nil
 }
 
 func (a *API) cancelJob(w http.ResponseWriter, r *http.Request) *problem {
-	id, p := pathJob(r)
+	job, p := a.managedJob(r)
 	if p != nil {
 		return p
 	}
-	job, err := a.dispatch.CancelJob(r.Context(), tenantOf(r), id)
+	job, err := a.dispatch.CancelJob(r.Context(), tenantOf(r), job.ID)
 	if errors.Is(err, store.ErrState) {
 		return kindWrongState.is("The job is at its end.")
 	}

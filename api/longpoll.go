@@ -21,7 +21,8 @@ func (a *API) pollEvents(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	q := readQuery(r, "after", "wait", "limit", "filter")
-	sub := stream.Subscription{Tenant: tenantOf(r), Patterns: []event.Pattern{pattern}, Address: remoteOf(r)}
+	sub := stream.Subscription{Patterns: []event.Pattern{pattern}}
+	subscribeAs(r, &sub)
 	if text, given := q.text("after"); given {
 		c, err := event.ParseCursor(text)
 		if err != nil {
@@ -41,9 +42,15 @@ func (a *API) pollEvents(w http.ResponseWriter, r *http.Request) *problem {
 	if p := q.problem(); p != nil {
 		return p
 	}
+	if p := checkReach(r, sub.Patterns, fixedField("topic")); p != nil {
+		return p
+	}
 	polled, err := a.streams.Poll(r.Context(), sub, limit, wait)
 	if errors.Is(err, stream.ErrFull) {
 		return &tooManyStreams
+	}
+	if errors.Is(err, stream.ErrExpired) {
+		return kindUnauthorized.is("The key in Authorization has expired, or was revoked.")
 	}
 	if err != nil {
 		return a.readProblem(r, "polling", err)

@@ -11,6 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// serveMetrics answers with the metrics of the whole gateway.
+func (a *API) serveMetrics(w http.ResponseWriter, r *http.Request) *problem {
+	a.gathered.ServeHTTP(w, r)
+	return nil
+}
+
 type metrics struct {
 	requests *prometheus.CounterVec   // by route, method, status
 	seconds  *prometheus.HistogramVec // by route

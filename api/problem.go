@@ -27,7 +27,8 @@ var (
 	kindBadRequest     = kind{"bad-request", "The request cannot be understood", http.StatusBadRequest}
 	kindMalformedBody  = kind{"malformed-body", "The body cannot be parsed", http.StatusBadRequest}
 	kindUnauthorized   = kind{"unauthorized", "A valid key is needed", http.StatusUnauthorized}
-	kindForbidden      = kind{"forbidden-origin", "Requests from there are not let in", http.StatusForbidden}
+	kindOrigin         = kind{"forbidden-origin", "Requests from there are not let in", http.StatusForbidden}
+	kindForbidden      = kind{"forbidden", "The key may not do this", http.StatusForbidden}
 	kindReserved       = kind{"reserved-topic", "The topic is the gateway's own", http.StatusForbidden}
 	kindNotFound       = kind{"not-found", "There is no such thing", http.StatusNotFound}
 	kindMethod         = kind{"method-not-allowed", "The method is not possible here", http.StatusMethodNotAllowed}
@@ -116,6 +117,13 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
+	// RFC 6750, section 3.
+	switch p.kind {
+	case kindUnauthorized:
+		h.Set("Www-Authenticate", `Bearer realm="carillon"`)
+	case kindForbidden:
+		h.Set("Www-Authenticate", `Bearer realm="carillon", error="insufficient_scope"`)
+	}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}

@@ -37,6 +37,9 @@ func (a *API) publishToTopic(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return a.countRefusal(p)
 	}
+	if p := checkTopic(r, topic, "topic"); p != nil {
+		return a.countRefusal(p)
+	}
 	return a.countRefusal(a.publish(w, r, topic))
 }
 

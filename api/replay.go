@@ -148,6 +148,13 @@ func (a *API) replayWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	if len(bad) > 0 {
 		return kindInvalid.in(bad...)
 	}
+	// The webhook can have been sent what its key does not reach, before its topics were changed.
+	if len(asked.filter.Patterns) == 0 {
+		asked.filter.Patterns = principalOf(r).Patterns
+	}
+	if p := checkReach(r, asked.filter.Patterns, topicField); p != nil {
+		return p
+	}
 	if asked.dryRun {
 		total, err := a.store.CountReplay(r.Context(), hook.Tenant, hook.ID, asked.filter)
 		if err != nil {

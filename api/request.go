@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/event"
 )
 
@@ -13,7 +14,7 @@ import (
 // that it passes; only the goroutine that serves the request touches it.
 type request struct {
 	id        event.ID // made when first asked for
-	principal Principal
+	principal access.Principal
 	written   *answerWriter
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/carillon/carillon/event"
 )
@@ -33,43 +32,52 @@ func (a *API) routes() *chi.Mux {
 	m.Group(func(m chi.Router) {
 		m.Use(a.door)
 
-		m.Get("/metrics", promhttp.HandlerFor(a.cfg.Gatherer, promhttp.HandlerOpts{}).ServeHTTP)
+		// Each asks for a scope. What is the gateway's as a whole, and not a tenant's, asks for admin.
+		publish, subscribe := a.asking(event.ScopePublish), a.asking(event.ScopeSubscribe)
+		manage, admin := a.asking(event.ScopeManage), a.asking(event.ScopeAdmin)
 
-		m.Post("/v1/events", a.answer(a.publishCloudEvents))
-		m.Get("/v1/events", a.answer(a.listEvents))
-		m.Get("/v1/events/{id}", a.answer(a.getEvent))
-		m.Get("/v1/events/{id}/payload", a.answer(a.getPayload))
+		m.Get("/metrics", admin(a.serveMetrics))
 
-		m.Get("/v1/topics", a.answer(a.listTopics))
-		m.Post("/v1/topics/{topic}/events", a.answer(a.publishToTopic))
+		m.Post("/v1/events", publish(a.publishCloudEvents))
+		m.Get("/v1/events", subscribe(a.listEvents))
+		m.Get("/v1/events/{id}", subscribe(a.getEvent))
+		m.Get("/v1/events/{id}/payload", subscribe(a.getPayload))
 
-		m.Get("/v1/topics/{topic}/events", a.answer(a.pollEvents))
+		m.Get("/v1/topics", subscribe(a.listTopics))
+		m.Post("/v1/topics/{topic}/events", publish(a.publishToTopic))
 
-		m.Get("/v1/stream", a.answer(a.streamTopics))
-		m.Post("/v1/stream", a.answer(a.postStream))
-		m.Get(doctorPath, a.answer(a.streamDoctor))
-		m.Get("/v1/topics/{pattern}/stream", a.answer(a.streamPattern))
-		m.Get("/v1/streams", a.answer(a.listStreams))
+		m.Get("/v1/topics/{topic}/events", subscribe(a.pollEvents))
 
-		m.Post("/v1/webhooks", a.answer(a.createWebhook))
-		m.Get("/v1/webhooks", a.answer(a.listWebhooks))
-		m.Get("/v1/webhooks/{id}", a.answer(a.getWebhook))
-		m.Patch("/v1/webhooks/{id}", a.answer(a.patchWebhook))
-		m.Delete("/v1/webhooks/{id}", a.answer(a.deleteWebhook))
-		m.Post("/v1/webhooks/{id}/ping", a.answer(a.pingWebhook))
-		m.Post("/v1/webhooks/{id}/rotate-secret", a.answer(a.rotateSecret))
-		m.Get("/v1/webhooks/{id}/health", a.answer(a.webhookHealth))
-		m.Post("/v1/webhooks/{id}/replay", a.answer(a.replayWebhook))
-		m.Post("/v1/webhooks/test", a.answer(a.testWebhook))
+		m.Get("/v1/stream", subscribe(a.streamTopics))
+		m.Post("/v1/stream", subscribe(a.postStream))
+		m.Get(doctorPath, subscribe(a.streamDoctor))
+		m.Get("/v1/topics/{pattern}/stream", subscribe(a.streamPattern))
+		m.Get("/v1/streams", manage(a.listStreams))
 
-		m.Get("/v1/jobs", a.answer(a.listJobs))
-		m.Get("/v1/jobs/{id}", a.answer(a.getJob))
-		m.Post("/v1/jobs/{id}/cancel", a.answer(a.cancelJob))
+		m.Post("/v1/webhooks", manage(a.createWebhook))
+		m.Get("/v1/webhooks", manage(a.listWebhooks))
+		m.Get("/v1/webhooks/{id}", manage(a.getWebhook))
+		m.Patch("/v1/webhooks/{id}", manage(a.patchWebhook))
+		m.Delete("/v1/webhooks/{id}", manage(a.deleteWebhook))
+		m.Post("/v1/webhooks/{id}/ping", manage(a.pingWebhook))
+		m.Post("/v1/webhooks/{id}/rotate-secret", manage(a.rotateSecret))
+		m.Get("/v1/webhooks/{id}/health", manage(a.webhookHealth))
+		m.Post("/v1/webhooks/{id}/replay", manage(a.replayWebhook))
+		m.Post("/v1/webhooks/test", manage(a.testWebhook))
 
-		m.Get("/v1/deliveries", a.answer(a.listDeliveries))
-		m.Get("/v1/deliveries/{id}", a.answer(a.getDelivery))
-		m.Post("/v1/deliveries/{id}/retry", a.answer(a.retryDelivery))
-		m.Post("/v1/deliveries/{id}/cancel", a.answer(a.cancelDelivery))
+		m.Get("/v1/jobs", manage(a.listJobs))
+		m.Get("/v1/jobs/{id}", manage(a.getJob))
+		m.Post("/v1/jobs/{id}/cancel", manage(a.cancelJob))
+
+		m.Get("/v1/deliveries", manage(a.listDeliveries))
+		m.Get("/v1/deliveries/{id}", manage(a.getDelivery))
+		m.Post("/v1/deliveries/{id}/retry", manage(a.retryDelivery))
+		m.Post("/v1/deliveries/{id}/cancel", manage(a.cancelDelivery))
+
+		m.Post("/v1/keys", admin(a.createKey))
+		m.Get("/v1/keys", admin(a.listKeys))
+		m.Get("/v1/keys/{id}", admin(a.getKey))
+		m.Delete("/v1/keys/{id}", admin(a.revokeKey))
 	})
 	return m
 }

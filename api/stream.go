@@ -23,7 +23,7 @@ func (a *API) streamTopics(w http.ResponseWriter, r *http.Request) *problem {
 	if len(q.values["topic"]) == 0 {
 		q.wrong("topic", "is required: a topic, or a pattern such as orders.* or **; may be given several times")
 	}
-	return a.stream(w, r, q, patterns)
+	return a.stream(w, r, q, patterns, "topic")
 }
 
 // streamPattern answers with a stream of the pattern in the path.
@@ -32,10 +32,11 @@ func (a *API) streamPattern(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	return a.stream(w, r, readQuery(r, streamParameters...), []event.Pattern{pattern})
+	return a.stream(w, r, readQuery(r, streamParameters...), []event.Pattern{pattern}, "pattern")
 }
 
-func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns []event.Pattern) *problem {
+// stream answers with a stream of patterns, which field named.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns []event.Pattern, field string) *problem {
 	sub := stream.Subscription{Patterns: patterns}
 	if name, given := q.text("event"); given {
 		sub.Named = q.word("event", name, "topic")
@@ -49,7 +50,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, q *query, patterns 
 	if p := q.problem(); p != nil {
 		return p
 	}
-	return a.serveStream(w, r, sub)
+	return a.serveStream(w, r, sub, fixedField(field))
 }
 
 // word takes a parameter that can only be one word.
@@ -78,10 +79,19 @@ func (a *API) setStreamFilter(sub *stream.Subscription, source string) (err erro
 	return err
 }
 
-// serveStream answers with a stream, of lines if those are what the client accepts.
-func (a *API) serveStream(w http.ResponseWriter, r *http.Request, sub stream.Subscription) *problem {
-	sub.Tenant = tenantOf(r)
-	sub.Address = remoteOf(r)
+// subscribeAs makes a subscription that of who sent the request.
+func subscribeAs(r *http.Request, sub *stream.Subscription) {
+	who := principalOf(r)
+	sub.Tenant, sub.Key, sub.Expires, sub.Address = who.Tenant, who.KeyText(), who.Expires, remoteOf(r)
+}
+
+// serveStream answers with a stream, of lines if those are what the client accepts. field names each pattern's place in
+// the request.
+func (a *API) serveStream(w http.ResponseWriter, r *http.Request, sub stream.Subscription, field func(int) string) *problem {
+	if p := checkReach(r, sub.Patterns, field); p != nil {
+		return p
+	}
+	subscribeAs(r, &sub)
 	if acceptsLines(r) {
 		sub.Format = stream.Lines
 	}

@@ -37,7 +37,7 @@ func (a *API) postStream(w http.ResponseWriter, r *http.Request) *problem {
 			body.sub.Start = stream.AfterID(id)
 		}
 	}
-	return a.serveStream(w, r, body.sub)
+	return a.serveStream(w, r, body.sub, topicField)
 }
 
 // streamBody reads a subscription that is a JSON object.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -42,6 +43,7 @@ func (a *API) listStreams(w http.ResponseWriter, r *http.Request) *problem {
 		list.Data = list.Data[:page.Limit]
 		list.Next = list.Data[page.Limit-1].ID.String()
 	}
+	list.Data = slices.DeleteFunc(list.Data, func(s stream.Info) bool { return !manages(r, s.Patterns) })
 	writeList(w, list, showStream)
 	return nil
 }

@@ -283,7 +283,7 @@ func TestListStreams(t *testing.T) {
 
 // Whoever finds no place is told in a way that its client survives.
 func TestTooManyStreams(t *testing.T) {
-	g := newGatewayWith(t, stream.Config{Limits: stream.Limits{Total: 1}}, nil)
+	g := newGatewayWith(t, stream.Config{Limits: stream.Limits{Total: 1}}, "", nil)
 	g.openStream("GET", "/v1/stream?topic=a", nil, "")
 	res := g.openStream("GET", "/v1/stream?topic=a", nil, "")
 	body := bufio.NewScanner(res.Body)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
@@ -30,6 +31,8 @@ func (a *API) listTopics(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "listing topics", err)
 	}
+	who := principalOf(r)
+	list.Data = slices.DeleteFunc(list.Data, func(t store.TopicSummary) bool { return !who.Reaches(t.Topic) })
 	writeList(w, list, func(t store.TopicSummary) topicDocument {
 		return topicDocument{t.Topic, t.Events, lastEvent{t.Last, stamp(t.LastAt)}}
 	})

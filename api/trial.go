@@ -98,7 +98,7 @@ func (a *API) triedWebhook(r *http.Request, m member, topic event.Topic) (*event
 		if err != nil {
 			return nil, []event.FieldError{{Field: m.name, Detail: "is " + err.Error()}}, nil
 		}
-		hook, err := a.store.Webhook(r.Context(), tenantOf(r), id)
+		hook, err := a.managedWebhook(r, id)
 		if err != nil {
 			return nil, nil, a.readProblem(r, "reading a webhook", err)
 		}

@@ -22,7 +22,7 @@ func (a *API) turnAt(r *http.Request, id event.ID) (_ *event.Webhook, end func()
 	if err != nil {
 		return nil, nil, a.readProblem(r, "waiting to change a webhook", err)
 	}
-	hook, err := a.store.Webhook(r.Context(), tenantOf(r), id)
+	hook, err := a.managedWebhook(r, id)
 	if err != nil {
 		end()
 		return nil, nil, a.readProblem(r, "reading a webhook", err)
@@ -59,7 +59,7 @@ func (a *API) change(r *http.Request, id event.ID, edit func(old, w *event.Webho
 		if !errors.Is(err, store.ErrConflict) {
 			return nil, a.storeProblem(r, "changing a webhook", err)
 		}
-		if hook, err = a.store.Webhook(r.Context(), tenantOf(r), hook.ID); err != nil {
+		if hook, err = a.managedWebhook(r, hook.ID); err != nil {
 			return nil, a.readProblem(r, "reading a webhook", err)
 		}
 	}

@@ -91,6 +91,9 @@ func (a *API) createWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	if len(bad) > 0 {
 		return kindInvalid.in(bad...)
 	}
+	if p := checkReach(r, hook.Topics, topicField); p != nil {
+		return p
+	}
 	if hook.Secret == "" {
 		hook.Secret = newSecret(hook.Signing)
 	}
@@ -151,6 +154,7 @@ func (a *API) listWebhooks(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "listing webhooks", err)
 	}
+	list.Data = slices.DeleteFunc(list.Data, func(hook *event.Webhook) bool { return !manages(r, hook.Topics) })
 	writeList(w, list, showWebhook)
 	return nil
 }
@@ -164,7 +168,7 @@ func (a *API) webhook(r *http.Request) (*event.Webhook, *problem) {
 	if p != nil {
 		return nil, p
 	}
-	hook, err := a.store.Webhook(r.Context(), tenantOf(r), id)
+	hook, err := a.managedWebhook(r, id)
 	if err != nil {
 		return nil, a.readProblem(r, "reading a webhook", err)
 	}
@@ -209,6 +213,9 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 		}
 		if len(bad) > 0 {
 			return kindInvalid.in(bad...)
+		}
+		if p := checkReach(r, w.Topics, topicField); p != nil {
+			return p
 		}
 		if renewed = w.Secret == ""; renewed {
 			w.Secret = newSecret(signingOf(w))

@@ -37,6 +37,7 @@ type commands struct {
 	Publish publishCommand `cmd:"" help:"Post one event and print its receipt."`
 	Tail    tailCommand    `cmd:"" help:"Print the events of topics as they are accepted."`
 	Doctor  doctorCommand  `cmd:"" help:"Tell whether something between here and the gateway buffers, compresses or cuts streams."`
+	Keys    keysCommand    `cmd:"" help:"Make, list and revoke the keys by which the gateway is used."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

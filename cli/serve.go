@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/store"
@@ -46,11 +48,12 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	if err != nil {
 		return usageError{fmt.Errorf("--listen: %w", err)}
 	}
-	if key == "" && !address.IP.IsLoopback() {
-		return usageError{errOpenToAll(c.Listen)}
-	}
-	if key == "" && slices.Contains(c.CORSOrigin, "*") {
-		return usageError{errOpenToAllPages}
+	database := filepath.Join(c.Data, databaseFile)
+	if _, err := os.Stat(database); key == "" && errors.Is(err, fs.ErrNotExist) {
+		// No key is stored: nothing need be made to say so.
+		if err := c.checkOpen(address); err != nil {
+			return err
+		}
 	}
 	log := c.logger(p.Stderr)
 	for _, name := range strayVariables(parsed.Model, p.Environ) {
@@ -65,7 +68,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return fmt.Errorf("making the data directory: %w", err)
 	}
 	engine, err := sqlite.Open(ctx, sqlite.Options{
-		Path:              filepath.Join(c.Data, "carillon.db"),
+		Path:              database,
 		IdempotencyWindow: c.IdempotencyWindow,
 		Log:               log,
 		Registerer:        registry,
@@ -82,12 +85,20 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		}
 	}()
 
-	// Without a key, whoever reaches the gateway is on this machine and could reach its loopback anyway.
-	loopback := key == ""
-	if loopback {
-		log.Warn("no admin key is set: everybody on this machine may use the gateway, and webhooks may be at loopback addresses")
+	var hub *stream.Hub // keys change, and are revoked, only once the engine runs
+	keys, err := access.New(access.Config{Store: engine, AdminKey: key, Log: log, Ended: func(key string) { hub.EndKey(key) }})
+	if err != nil {
+		return err
 	}
-	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: prefixes(c.WebhookAllow), AllowLoopback: func() bool { return loopback }})
+	defer keys.Close()
+	if keys.Open() {
+		if err := c.checkOpen(address); err != nil {
+			return err
+		}
+		log.Warn("there is no key: everybody on this machine may use the gateway, and webhooks may be at loopback addresses")
+	}
+	// Without a key, whoever reaches the gateway is on this machine and could reach its loopback anyway.
+	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: prefixes(c.WebhookAllow), AllowLoopback: keys.Open})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/" + version, Source: c.Source})
 	defer sender.Close()
 	dispatcher, err := dispatch.New(dispatch.Config{
@@ -103,15 +114,15 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return err
 	}
 	defer dispatcher.Close()
-	hub := stream.New(stream.Config{
+	hub = stream.New(stream.Config{
 		Log: engine, Source: c.Source, Limits: c.streamLimits(), MaxAge: c.StreamMaxAge, WriteTimeout: c.StreamStall,
 		Publish: dispatcher.Publish, Wanted: dispatcher.Wanted, Logger: log, Metrics: registry,
 	})
 	gateway := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
 		Registerer: registry, Gatherer: registry,
-		MaxBody:  int64(c.MaxBody),
-		AdminKey: key, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
+		MaxBody: int64(c.MaxBody),
+		Access:  keys, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
 		OpenAPI: p.OpenAPI, Console: web.Handler(),
 		Ready: engine.Ready, Version: version,
 	})
@@ -133,6 +144,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		writers, ctx := errgroup.WithContext(ctx)
 		writers.Go(func() error { return dispatcher.Run(ctx) })
 		writers.Go(func() error { return hub.Run(ctx) })
+		writers.Go(func() error { return keys.Run(ctx) })
 		writers.Go(func() error { return c.serveHTTP(ctx, server, listener, gateway.Drain, log) })
 		return writers.Wait()
 	})
@@ -143,6 +155,20 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return err
 	}
 	log.Info("carillon has stopped")
+	return nil
+}
+
+// databaseFile is the database's name in the data directory.
+const databaseFile = "carillon.db"
+
+// checkOpen refuses what must not be while nobody is asked for a key.
+func (c *serveCommand) checkOpen(address *net.TCPAddr) error {
+	if !address.IP.IsLoopback() {
+		return usageError{errOpenToAll(c.Listen, c.Data)}
+	}
+	if slices.Contains(c.CORSOrigin, "*") {
+		return usageError{errOpenToAllPages}
+	}
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 type serveCommand struct {
 	Config string `group:"gateway" placeholder:"FILE" help:"A YAML file with these settings, named as here without the dashes. A flag beats the environment, and the environment beats the file."`
 
-	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs an admin key."`
+	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs a key, stored or configured."`
 	Host       []string `group:"network" placeholder:"NAME" help:"A further name in Host to answer to while there is no key. Repeatable."`
 	CORSOrigin []string `name:"cors-origin" group:"network" placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, whose pages may use the gateway. Repeatable."`
 
@@ -42,7 +42,7 @@ type serveCommand struct {
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 
-	AdminKeyFile string `group:"access" placeholder:"FILE" help:"A file that holds the admin key, which requests must then show as Authorization: Bearer KEY. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
+	AdminKeyFile string `group:"access" placeholder:"FILE" help:"A file that holds a key which may do everything, shown as Authorization: Bearer KEY like those that carillon keys makes. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
 	WebhookAllow []cidr `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
 
 	LogFormat string   `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
@@ -116,13 +116,15 @@ func (c *serveCommand) streamLimits() stream.Limits {
 func (c *serveCommand) closing() time.Duration { return min(c.Drain/4, 5*time.Second) }
 
 // errOpenToAllPages refuses to let any web page post and listen: with a key they must at least know it.
-var errOpenToAllPages = errors.New("--cors-origin '*' would let every web page that a browser on this machine shows use the gateway; name the origins, or set an admin key")
+var errOpenToAllPages = errors.New("--cors-origin '*' would let every web page that a browser on this machine shows use the gateway; name the origins, or make a key")
 
 // errOpenToAll refuses to listen where others can connect.
-func errOpenToAll(listen string) error {
+func errOpenToAll(listen, data string) error {
 	return fmt.Errorf("--listen %s can be reached from other machines, and there is no key to keep them out.\n"+
-		"Either listen on loopback (--listen 127.0.0.1:8080), or set an admin key of at least %d bytes:\n"+
-		"CARILLON_ADMIN_KEY in the environment, or a file that holds it with --admin-key-file", listen, minAdminKey)
+		"Either listen on loopback (--listen 127.0.0.1:8080), or make the first key, which is shown this once:\n"+
+		"  carillon keys create --data %s --name admin --scope admin\n"+
+		"or set one of at least %d bytes: CARILLON_ADMIN_KEY in the environment, or a file that holds it with --admin-key-file",
+		listen, data, minAdminKey)
 }
 
 // adminKey reads the admin key from CARILLON_ADMIN_KEY or the file; it is empty where there is neither.

@@ -63,6 +63,30 @@ func TestServeSaysWhereItCanBeFound(t *testing.T) {
 	}
 }
 
+// Once a key is stored, others may reach the gateway.
+func TestServeElsewhereWithAStoredKey(t *testing.T) {
+	data := t.TempDir()
+	code, stdout, stderr := run(t, Process{}, "serve", "--listen", "0.0.0.0:0", "--data", data)
+	if code != 2 || stdout != "" || !strings.Contains(stderr, "keys create --data "+data) {
+		t.Errorf("without a key: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, Process{}, "keys", "create", "--data", data, "--name", "ann", "--scope", "admin", "--expires", "30d")
+	if code != 0 || !strings.Contains(stdout, `"key":"crn_`) || stderr != "" {
+		t.Fatalf("the first key: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	_, stop := serving(t, nil, "--listen", "0.0.0.0:0", "--cors-origin", "*", "--data", data)
+	if code, stderr := stop(); code != 0 || strings.Contains(stderr, "there is no key") {
+		t.Errorf("with a key: code %d, %s", code, stderr)
+	}
+	// Data without a key is as none.
+	none := t.TempDir()
+	_, stop = serving(t, nil, "--listen", "127.0.0.1:0", "--data", none)
+	stop()
+	if code, _, stderr := run(t, Process{}, "serve", "--listen", "0.0.0.0:0", "--data", none); code != 2 || !strings.Contains(stderr, "there is no key") {
+		t.Errorf("data without a key: code %d, stderr %q", code, stderr)
+	}
+}
+
 func TestServeSaysWhatElseToTry(t *testing.T) {
 	data := t.TempDir()
 	serving(t, nil, "--listen", "127.0.0.1:0", "--data", data)

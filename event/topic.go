@@ -65,6 +65,39 @@ func (p Pattern) Match(t Topic) bool {
 	}
 }
 
+// Covers reports whether every topic that other matches is one of p's. How long a topic may be is not looked at.
+func (p Pattern) Covers(other Pattern) bool {
+	// A wildcard in the first place stands for fewer topics than one behind it.
+	if strings.HasPrefix(string(p), "*") && Topic(other).Reserved() {
+		return false
+	}
+	wide, narrow := string(p), string(other)
+	for {
+		token, moreWide, wideGoesOn := strings.Cut(wide, ".")
+		if token == "**" {
+			return true
+		}
+		name, moreNarrow, narrowGoesOn := strings.Cut(narrow, ".")
+		if name == "**" || token != "*" && token != name {
+			return false
+		}
+		if !wideGoesOn || !narrowGoesOn {
+			return wideGoesOn == narrowGoesOn
+		}
+		wide, narrow = moreWide, moreNarrow
+	}
+}
+
+// CoverAny reports whether one of the patterns covers other. Patterns that cover it only together do not count.
+func CoverAny(patterns []Pattern, other Pattern) bool {
+	for _, p := range patterns {
+		if p.Covers(other) {
+			return true
+		}
+	}
+	return false
+}
+
 // MatchAny reports whether any of the patterns matches the topic.
 func MatchAny(patterns []Pattern, t Topic) bool {
 	for _, p := range patterns {

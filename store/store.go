@@ -14,6 +14,7 @@ type Engine interface {
 	Webhooks
 	Deliveries
 	Jobs
+	Keys
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -414,3 +415,27 @@ const (
 	JobDone     JobState = "done"
 	JobCanceled JobState = "canceled" // by hand, or because its webhook was disabled or deleted
 )
+
+// Keys is the configuration of who may come in. It is small, kept in memory by every node and read there. A key that has
+// expired or was revoked stays, to be asked about.
+type Keys interface {
+	// CreateKey stores a key and sets its CreatedAt. ErrConflict if there is one with its id or its hash.
+	CreateKey(ctx context.Context, k *event.Key) error
+
+	Key(ctx context.Context, tenant event.TenantID, id event.ID) (*event.Key, error)
+
+	// ListKeys lists the tenant's keys, newest first.
+	ListKeys(ctx context.Context, tenant event.TenantID, p Page) (List[*event.Key], error)
+
+	// RevokeKey sets a key's RevokedAt, for good. One that is revoked already stays as it is.
+	RevokeKey(ctx context.Context, tenant event.TenantID, id event.ID) error
+
+	// TouchKeys notes when keys were last used, in one write. A time that is not later than the one that is stored, and a
+	// key that is not there, are passed over. It is no change that watchers hear of.
+	TouchKeys(ctx context.Context, used map[event.ID]time.Time) error
+
+	// WatchKeys calls changed with the keys of all tenants, before it returns, and then with each that is created or revoked,
+	// in the order of the changes and before the write that made them returns. changed must be quick and must not call the
+	// engine; the keys are shared and must not be written to. stop ends it; changed is not called after stop has returned.
+	WatchKeys(changed func([]*event.Key)) (stop func(), err error)
+}

@@ -90,10 +90,10 @@ func (s *subscriber) goodbye() []byte {
 	return appendGoodbye(nil, s.form.format(), "", s.hub.comeBack())
 }
 
-// farewell is goodbye to a stream that has been open for as long as it may.
+// farewell is goodbye to a stream that has been open for as long as it may, or whose key was revoked.
 func (s *subscriber) farewell() []byte {
 	why := ""
-	if s.token {
+	if s.token || s.revoked.Load() {
 		why = statusExpired
 	}
 	return appendGoodbye(nil, s.form.format(), why, s.hub.comeBack())
@@ -113,8 +113,10 @@ func appendGoodbye(dst []byte, in Format, why string, after time.Duration) []byt
 	return appendStatus(dst, in, status{Status: why})
 }
 
-// due reports whether the stream has been open for as long as it may.
-func (s *subscriber) due(now time.Time) bool { return !s.until.IsZero() && !now.Before(s.until) }
+// due reports whether the stream has been open for as long as it may, or its key was revoked.
+func (s *subscriber) due(now time.Time) bool {
+	return s.revoked.Load() || !s.until.IsZero() && !now.Before(s.until)
+}
 
 // Clients that lose their streams together are told to come back spread over some time: at least spreadLeast, and longer
 // the more there are, so that no more than comingBack arrive in a second, but not longer than spreadMost.

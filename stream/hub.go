@@ -114,6 +114,8 @@ type Hub struct {
 	streams  map[event.ID]*subscriber
 	watch    *watcher // nil until there is a socket
 	watching sync.WaitGroup
+	polls    map[*subscriber]struct{}
+	revoked  map[string]struct{} // keys that were ended: they open no streams any more
 }
 
 // New returns a hub. Streams can be opened at once; they carry events while [Hub.Run] runs.
@@ -144,6 +146,8 @@ func New(cfg Config) *Hub {
 		news:     presence{publish: cfg.Publish, wanted: cfg.Wanted, wake: make(chan struct{}, 1)},
 		filtered: make(map[string]*shard),
 		streams:  make(map[event.ID]*subscriber),
+		polls:    make(map[*subscriber]struct{}),
+		revoked:  make(map[string]struct{}),
 	}
 	for range orDefault(cfg.Shards, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h, "", nil))
@@ -323,15 +327,19 @@ func (h *Hub) shardFor(source string, f *filter.Filter) *shard {
 	return sh
 }
 
-// join makes s a stream of the hub. It is false if the hub has ended.
+// join makes s a stream of the hub. It is false if the hub has ended, or the stream's key.
 func (h *Hub) join(s *subscriber, sub Subscription) bool {
 	h.mu.Lock()
-	if h.over {
+	_, revoked := h.revoked[s.key]
+	s.revoked.Store(revoked)
+	if h.over || revoked {
 		h.mu.Unlock()
 		return false
 	}
 	s.shard = h.shardFor(sub.FilterSource, sub.Filter)
-	if !s.id.IsZero() {
+	if s.id.IsZero() {
+		h.polls[s] = struct{}{}
+	} else {
 		h.streams[s.id] = s
 	}
 	if s.sock != nil {
@@ -350,6 +358,7 @@ func (h *Hub) leave(s *subscriber) {
 	s.shard.leave(s)
 	h.mu.Lock()
 	delete(h.streams, s.id)
+	delete(h.polls, s)
 	if sh := s.shard; sh.filter != nil {
 		if sh.uses--; sh.uses == 0 {
 			delete(h.filtered, sh.source)

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -18,9 +19,13 @@ type Polled struct {
 	Oldest event.Cursor
 }
 
+// ErrExpired is returned for a poll whose key is no longer valid.
+var ErrExpired = errors.New("what the poll was made with is no longer valid")
+
 // Poll returns events of the subscription, at most limit and not much more than a page of the log, and waits so long for
 // the first of them. It is a stream that ends with its first piece: it counts against the limits ([ErrFull]) and is fed
-// in the same way. Format, Named and Expires do not concern it. When the hub ends, so does the wait.
+// in the same way. Format and Named do not concern it. When the hub ends, so does the wait; when its key does, it is
+// [ErrExpired].
 func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.Duration) (Polled, error) {
 	select {
 	case <-h.begun:
@@ -38,22 +43,38 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 	}
 	s := &subscriber{
 		hub: h, tenant: sub.Tenant, form: formOf(Lines, false), key: sub.Key, address: sub.Address, opened: time.Now().UnixMilli(),
-		wake: make(chan struct{}, 1), position: start.position,
+		until: sub.Expires, wake: make(chan struct{}, 1), quit: make(chan struct{}), position: start.position,
 	}
 	s.shown.Store(uint64(s.position))
 	polled := Polled{Next: start.position, Gap: start.told == gap, Oldest: start.oldest}
 	if !h.join(s, sub) {
 		h.seats.free(sub.Key, sub.Address.Addr())
+		if s.revoked.Load() {
+			return Polled{}, ErrExpired
+		}
 		return polled, nil
 	}
 	defer h.leave(s)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
+	var due <-chan time.Time
+	if !s.until.IsZero() {
+		timer := time.NewTimer(time.Until(s.until))
+		defer timer.Stop()
+		due = timer.C
+	}
 	for !polled.Gap { // one is told at once
+		if s.due(time.Now()) {
+			return Polled{}, ErrExpired
+		}
 		if s.keepUp() {
 			select {
 			case <-s.wake:
 				continue
+			case <-s.quit:
+				return Polled{}, ErrExpired
+			case <-due:
+				return Polled{}, ErrExpired
 			case <-timeout.C:
 			case <-h.ended:
 			case <-ctx.Done():

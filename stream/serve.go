@@ -27,7 +27,7 @@ type Subscription struct {
 
 	FilterSource string // what Filter was compiled from: who has the same shares its evaluation
 
-	Key     string         // who opens the stream, for limits and lists; empty: nobody in particular
+	Key     string         // who opens the stream, for limits, lists and [Hub.EndKey]; empty: nobody in particular
 	Address netip.AddrPort // where from
 	Expires time.Time      // when what it was opened with is no longer valid: the stream is told so and ends; zero: never
 }
@@ -87,12 +87,9 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	s := &subscriber{
 		hub: h, tenant: sub.Tenant, form: formOf(sub.Format, sub.Named),
 		id: event.NewID(), key: sub.Key, address: sub.Address, opened: time.Now().UnixMilli(), until: h.closing(sub.Expires),
-		token:    !sub.Expires.IsZero(),
 		position: start.position, told: start.position, wrote: h.now(),
 	}
-	if s.token {
-		s.until = sub.Expires
-	}
+	s.token = !sub.Expires.IsZero() && s.until.Equal(sub.Expires)
 	s.shown.Store(uint64(s.position))
 	s.sock, err = h.takeOver(w, r, h.watcher)
 	if err != nil {
@@ -100,13 +97,13 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 		return fmt.Errorf("take over a connection: %w", err)
 	}
 	if s.sock == nil {
-		s.wake = make(chan struct{}, 1)
+		s.wake, s.quit = make(chan struct{}, 1), make(chan struct{})
 		return h.carry(r.Context(), w, s, sub, start)
 	}
 	s.rest = append(appendHead(nil, header), h.opening(sub.Format, start)...)
 	if !h.join(s, sub) {
 		h.seats.free(sub.Key, sub.Address.Addr())
-		s.rest = append(appendHead(nil, header), s.goodbye()...)
+		s.rest = append(appendHead(nil, header), s.unseated()...)
 		_, _ = s.sock.write(s.rest)
 		s.sock.finish()
 		return nil
@@ -163,10 +160,11 @@ func (h *Hub) carry(ctx context.Context, w http.ResponseWriter, s *subscriber, s
 	out := &response{w: w, control: http.NewResponseController(w), timeout: h.writeTimeout}
 	// It would end the request's context, and with it the stream.
 	_ = out.control.SetReadDeadline(time.Time{})
+	s.hurry = out.hurry
 	w.WriteHeader(http.StatusOK)
 	if !h.join(s, sub) {
 		h.seats.free(sub.Key, sub.Address.Addr())
-		return out.send(s.goodbye())
+		return out.send(s.unseated())
 	}
 	defer h.leave(s)
 	stopHurrying := context.AfterFunc(h.ctx, out.hurry)
@@ -276,6 +274,8 @@ func (s *subscriber) wait(ctx context.Context, out *response, silence *time.Time
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-due:
+			return errOld
+		case <-s.quit:
 			return errOld
 		case <-silence.C:
 			if err := out.send(s.heartbeat(s.checkpoint())); err != nil {

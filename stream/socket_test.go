@@ -318,9 +318,10 @@ func TestSocketHeartbeat(t *testing.T) {
 func TestSocketEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub, stop := runInside(t, Config{Log: &replay{}, MaxAge: time.Hour})
-		old, expired := newNarrowSocket(-1, 0), newNarrowSocket(-1, 0)
+		old, oldToo, expired := newNarrowSocket(-1, 0), newNarrowSocket(-1, 0), newNarrowSocket(-1, 0)
 		begun := time.Now()
 		serveOn(t, hub, old, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}})
+		serveOn(t, hub, oldToo, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Expires: begun.Add(24 * time.Hour)})
 		serveOn(t, hub, expired, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Expires: begun.Add(10 * time.Minute)})
 		<-expired.over
 		if took := time.Since(begun); took < 10*time.Minute || took > 10*time.Minute+2*time.Second {
@@ -333,8 +334,14 @@ func TestSocketEnds(t *testing.T) {
 		if took := time.Since(begun); took < 54*time.Minute || took > time.Hour+2*time.Second {
 			t.Errorf("the old stream ended after %s", took)
 		}
-		if got := old.sent.String(); !regexp.MustCompile(`\n\nretry: \d+\n\n$`).MatchString(got) {
-			t.Errorf("it ended with %q", got)
+		<-oldToo.over // long before what it came in with expires
+		if took := time.Since(begun); took > time.Hour+2*time.Second {
+			t.Errorf("the old stream of a token ended after %s", took)
+		}
+		for _, s := range []*narrowSocket{old, oldToo} {
+			if got := s.sent.String(); !regexp.MustCompile(`\n\nretry: \d+\n\n$`).MatchString(got) {
+				t.Errorf("it ended with %q", got)
+			}
 		}
 		stop()
 	})

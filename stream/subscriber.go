@@ -36,6 +36,12 @@ type subscriber struct {
 	opened  int64     // Unix milliseconds
 	until   time.Time // when it is closed; zero: never
 
+	// revoked says that what it came in with is no longer valid. Who sets it closes quit, where there is one, and looks
+	// after who keeps up.
+	revoked atomic.Bool
+	quit    chan struct{} // nil for a socket
+	hurry   func()        // gives a write that is under way a last short while; nil for a socket and for a poll
+
 	// Of the goroutine that feeds the stream while it catches up, of the shard's lock while it keeps up.
 
 	// position is the cursor up to which every event was sent or was not asked for. While the stream keeps up that is as
@@ -107,12 +113,12 @@ func (s *subscriber) advance(c *chunk, sent int) int {
 }
 
 // keepUp makes a stream that has caught up one of those that its shard feeds. It is false if there is more to catch up
-// with, or the stream has been left.
+// with, the stream has been left, or its key was revoked.
 func (s *subscriber) keepUp() bool {
 	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if s.state != catchingUp || sh.over || s.position < sh.seen {
+	if s.state != catchingUp || sh.over || s.revoked.Load() || s.position < sh.seen {
 		return false
 	}
 	s.group.add(s)

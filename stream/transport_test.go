@@ -33,6 +33,7 @@ func overEach(t *testing.T, cfg stream.Config, test func(t *testing.T, log *memL
 			hub, end := startHub(t, cfg)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				sub := subscribe("a")
+				sub.Key = "key"
 				sub.Start = stream.AfterID(r.Header.Get("Last-Event-ID"))
 				if r.Header.Get("Last-Event-ID") == "" {
 					sub.Start = stream.Start{}

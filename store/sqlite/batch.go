@@ -44,10 +44,12 @@ type batch struct {
 	deadTopics []topicKey
 	counts     map[int64]*topicCount
 	appended   []*event.Event
-	hooks      map[event.ID]*hook // changed by this batch
-	changed    []*hook            // in order
-	forgotten  []*hook            // tombstones removed
-	swept      []event.ID         // webhooks without a row behind their line
+	hooks      map[event.ID]*hook      // changed by this batch
+	changed    []*hook                 // in order
+	forgotten  []*hook                 // tombstones removed
+	swept      []event.ID              // webhooks without a row behind their line
+	keysHere   map[event.ID]*storedKey // changed by this batch
+	keyNews    []event.ID              // created or revoked by this batch, in order
 }
 
 func newBatch(e *Engine) *batch {
@@ -141,4 +143,5 @@ func (b *batch) publish() {
 		delete(e.hooks.unswept, id)
 	}
 	e.hooks.publish(b.changed, b.forgotten)
+	e.accessKeys.publish(b.keysHere, b.keyNews)
 }

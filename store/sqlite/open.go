@@ -73,9 +73,10 @@ type Engine struct {
 		floor event.Cursor
 	}
 
-	hooks hooks
-	ring  ring
-	used  atomic.Int64 // bytes, as of the last step of retention
+	hooks      hooks
+	accessKeys accessKeys
+	ring       ring
+	used       atomic.Int64 // bytes, as of the last step of retention
 
 	logBytes atomic.Int64 // state.logBytes, for metrics
 
@@ -264,7 +265,10 @@ func (e *Engine) load() error {
 	e.state.topics = make(map[topicKey]int64)
 	e.publishBounds()
 	e.ring.reset(e.state.next - 1)
-	return e.hooks.load(c)
+	if err := e.hooks.load(c); err != nil {
+		return err
+	}
+	return e.accessKeys.load(c)
 }
 
 // publishBounds shows readers the writer's state.

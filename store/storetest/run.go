@@ -13,6 +13,7 @@ func Run(t *testing.T, open Open) {
 		{"Replayed", replayedTests},
 		{"Tail", tailTests},
 		{"Webhooks", webhookTests},
+		{"Keys", keyTests},
 		{"Ledger", ledgerTests},
 		{"Order", orderTests},
 		{"Health", healthTests},
