@@ -33,9 +33,10 @@ func (a *API) pollEvents(w http.ResponseWriter, r *http.Request) *problem {
 	wait := time.Duration(0)
 	if text, given := q.text("wait"); given {
 		seconds, err := strconv.Atoi(text)
-		if wait = time.Duration(seconds) * time.Second; err != nil || seconds < 0 || wait > maxPollWait {
-			q.wrong("wait", "must be a whole number of seconds from 0 to %d", int(maxPollWait.Seconds()))
+		if most := int(maxPollWait / time.Second); err != nil || seconds < 0 || seconds > most {
+			q.wrong("wait", "must be a whole number of seconds from 0 to %d", most)
 		}
+		wait = time.Duration(seconds) * time.Second
 	}
 	limit := q.page().Limit
 	a.readFilter(q, &sub)

@@ -221,7 +221,7 @@ func TestPoll(t *testing.T) {
 		t.Errorf("waited for: %+v", p)
 	}
 	for _, test := range []struct{ query, field string }{
-		{"after=zzz", "after"}, {"after=", "after"}, {"wait=61", "wait"}, {"wait=-1", "wait"}, {"wait=1s", "wait"},
+		{"after=zzz", "after"}, {"after=", "after"}, {"wait=61", "wait"}, {"wait=9223372037", "wait"}, {"wait=18446744074", "wait"}, {"wait=-1", "wait"}, {"wait=1s", "wait"},
 		{"limit=0", "limit"}, {"filter=(", "filter"}, {"since=1h", "since"},
 	} {
 		g.tryBad("GET", "/v1/topics/orders.*/events?"+test.query, nil, "").wantProblem(http.StatusBadRequest, "bad-request", test.field)

@@ -17,7 +17,11 @@ var errOver = errors.New("the hub has ended")
 func (s *subscriber) catchUp(ctx context.Context) {
 	s.hub.pages.begin()
 	defer s.hub.pages.end()
-	err := s.chase(ctx)
+	leaves, there := s.catches()
+	if !there {
+		return
+	}
+	err := s.chase(ctx, leaves)
 	switch {
 	case err == nil:
 		return // it keeps up
@@ -28,7 +32,7 @@ func (s *subscriber) catchUp(ctx context.Context) {
 		s.parting(s.farewell())
 		return
 	}
-	if !errors.Is(err, errOver) && !s.hub.hasEnded() {
+	if !errors.Is(err, errOver) && ctx.Err() == nil {
 		s.hub.logger.Error("a stream failed", "stream", s.id, "error", err)
 	}
 	s.parting(s.goodbye())
@@ -46,7 +50,7 @@ func (s *subscriber) parting(text []byte) {
 var errOld = errors.New("the stream has been open for long enough")
 
 // chase sends what the stream has not had, as fast as its reader takes it. It returns nil when the stream keeps up.
-func (s *subscriber) chase(ctx context.Context) error {
+func (s *subscriber) chase(ctx context.Context, leaves <-chan struct{}) error {
 	for {
 		switch {
 		case s.hub.hasEnded() || ctx.Err() != nil:
@@ -72,11 +76,16 @@ func (s *subscriber) chase(ctx context.Context) error {
 		case s.skip == 0 && s.keepUp():
 			return nil
 		}
-		before := s.position
-		full, err := s.push(ctx)
+		before, skipped := s.position, s.skip
+		full, err := s.push(ctx, leaves)
 		switch {
 		case err != nil:
 			return err
+		case full && s.position == before && s.skip == skipped:
+			// The kernel is short of memory and takes nothing, though it calls the socket writable.
+			if err = s.sock.await(s.hub.writeTimeout); err == nil {
+				err = pause(ctx, trailingPause)
+			}
 		case full:
 			err = s.sock.await(s.hub.writeTimeout)
 		case s.position == before && len(s.rest) == 0 && s.behind():
@@ -95,20 +104,25 @@ func (s *subscriber) chase(ctx context.Context) error {
 // behind reports whether the stream waits for a log whose reads trail what the hub has seen of it.
 func (s *subscriber) behind() bool { return s.position < s.hub.ring.head() }
 
-// push sends one chunk, or as much of it as the socket takes; full says that this was not all. Few streams do it at the
-// same time: were all of those who resume after a restart to run at once, each event that is posted meanwhile would have
-// to wait for its turn among them.
-func (s *subscriber) push(ctx context.Context) (full bool, err error) {
-	turns := s.hub.turns
-	if s.shard.filter != nil {
-		turns = s.hub.filteredTurns
+// catches begins to catch up: leaves is closed when the client has left. there is false if it has already.
+func (s *subscriber) catches() (leaves <-chan struct{}, there bool) {
+	s.shard.mu.Lock()
+	defer s.shard.mu.Unlock()
+	if s.state == left {
+		return nil, false
 	}
-	select {
-	case turns <- struct{}{}:
-	case <-s.hub.ended:
-		return false, errOver
+	s.leaves = make(chan struct{})
+	return s.leaves, true
+}
+
+// push sends one chunk, or as much of it as the socket takes; full says that this was not all. It does so when its turn
+// has come: see [Hub.turns]. While it waits for that it only breaks its silence.
+func (s *subscriber) push(ctx context.Context, leaves <-chan struct{}) (full bool, err error) {
+	got, err := s.takeTurn(ctx, leaves)
+	if !got || err != nil {
+		return false, err
 	}
-	defer func() { <-turns }()
+	defer s.endTurn()
 	c, own, err := s.next(ctx)
 	if err != nil {
 		return false, err

@@ -93,7 +93,9 @@ type Hub struct {
 	seats seats
 	news  presence
 
-	// turns are those of streams that catch up; those with filters, which may take long, have their own.
+	// turns are those of streams that catch up: so many do it at the same time. Were all of those who resume after a
+	// restart to run at once, each event that is posted meanwhile would have to wait for its turn among them. Those with
+	// filters, which may take long, have turns of their own.
 	turns, filteredTurns chan struct{}
 
 	begun chan struct{}   // closed when Run has begun
@@ -237,15 +239,17 @@ func (h *Hub) end() {
 	h.mu.Lock()
 	h.over = true
 	close(h.ended)
+	h.mu.Unlock()
+	for _, sh := range h.allShards() {
+		sh.end()
+	}
+	h.mu.Lock()
 	for _, s := range h.streams {
 		if s.sock != nil {
 			s.sock.hurry()
 		}
 	}
 	h.mu.Unlock()
-	for _, sh := range h.allShards() {
-		sh.end()
-	}
 	h.tasks.Wait()
 	if h.watch != nil {
 		h.watch.close()
@@ -343,7 +347,7 @@ func (h *Hub) join(s *subscriber, sub Subscription) bool {
 		h.streams[s.id] = s
 	}
 	if s.sock != nil {
-		h.tasks.Add(1) // until it has been cleared away
+		h.tasks.Add(2) // until it has caught up for the first time, and until it has been cleared away
 	}
 	h.mu.Unlock()
 	s.shard.join(s, sub.Patterns)

@@ -39,9 +39,11 @@ func (h *Hub) Streams(tenant event.TenantID, after event.ID, limit int) []Info {
 	}
 	h.mu.Unlock()
 	slices.SortFunc(found, func(a, b *subscriber) int { return bytes.Compare(a.id[:], b.id[:]) })
-	found = found[:min(len(found), limit)]
-	infos := make([]Info, 0, len(found))
+	infos := make([]Info, 0, min(len(found), limit))
 	for _, s := range found {
+		if len(infos) == limit {
+			break
+		}
 		if info, open := s.info(); open {
 			infos = append(infos, info)
 		}

@@ -24,7 +24,7 @@ func newMetrics(r prometheus.Registerer, h *Hub) metrics {
 	}
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "carillon_streams_catching_up",
-		Help: "Streams over HTTP/1.1 that are fed from the log, or whose reader is slow.",
+		Help: "Streams and polls that are fed from the log, or whose reader is slow.",
 	}, func() float64 { return float64(h.pages.count()) })
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "carillon_stream_lag_events",

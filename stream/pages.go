@@ -93,6 +93,8 @@ func (p *pages) get(ctx context.Context, key pageKey, load func() (*chunk, error
 }
 
 func (p *pages) load(key pageKey, mine *page, load func() (*chunk, error)) (*chunk, error) {
+	defer close(mine.read)
+	mine.err = errOver // should load panic
 	c, err := load()
 	mine.chunk, mine.err = c, err
 	p.mu.Lock()
@@ -105,21 +107,26 @@ func (p *pages) load(key pageKey, mine *page, load func() (*chunk, error)) (*chu
 			p.keep(key, c)
 		}
 	}
-	close(mine.read)
 	return c, err
 }
 
 // keep counts a page and lets the oldest go. The newest stays, however large: it is being sent.
 func (p *pages) keep(key pageKey, c *chunk) {
 	p.order = append(p.order, key)
-	p.bytes += cap(c.room)
+	p.bytes += c.kept()
 	for len(p.order) > 1 && p.bytes > p.maxBytes {
 		oldest := p.order[0]
 		p.order = p.order[1:]
-		p.bytes -= cap(p.held[oldest].chunk.room)
+		p.bytes -= p.held[oldest].chunk.kept()
 		delete(p.held, oldest)
 	}
 }
+
+// pageOverhead is what a page costs besides its events, roughly: one on which a filter accepts nothing, too.
+const pageOverhead = 512
+
+// kept is how much memory the chunk holds as a page.
+func (c *chunk) kept() int { return pageOverhead + cap(c.room) + 8*cap(c.ends) + 8*cap(c.cursors) }
 
 // page returns what the log has after the position.
 func (s *subscriber) page(ctx context.Context) (*chunk, error) {
@@ -133,7 +140,7 @@ func (s *subscriber) readPage(ctx context.Context) (*chunk, error) {
 		After:    s.position,
 		Patterns: s.group.patterns,
 		// Pages end where cursors are round, so that streams which began at different places soon share them.
-		Limit: pageEvents - int(s.position%pageEvents),
+		Limit: s.shard.atOnce(pageEvents - int(s.position%pageEvents)),
 		Bytes: pageBytes,
 	})
 	if trimmed, ok := goneBeyond(err, s.position); ok {

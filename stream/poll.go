@@ -9,6 +9,9 @@ import (
 	"github.com/carillon/carillon/event"
 )
 
+// pollScan is how long a poll looks for events that match, besides the time that it waits for them to come.
+const pollScan = 5 * time.Second
+
 // Polled is what a poll brought.
 type Polled struct {
 	Events [][]byte     // each a CloudEvent in JSON; shared, not to be written to
@@ -63,9 +66,18 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 		defer timer.Stop()
 		due = timer.C
 	}
-	for !polled.Gap { // one is told at once
-		if s.due(time.Now()) {
+	h.pages.begin()
+	defer h.pages.end()
+	if polled.Gap {
+		h.metrics.gaps.Inc()
+	}
+	for waiting := time.Now(); !polled.Gap; { // one is told at once
+		switch {
+		case s.due(time.Now()):
 			return Polled{}, ErrExpired
+		case h.hasEnded(), ctx.Err() != nil, time.Since(waiting) > wait+pollScan:
+			polled.Next = s.position
+			return polled, ctx.Err()
 		}
 		if s.keepUp() {
 			select {
@@ -83,6 +95,9 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 			return polled, ctx.Err()
 		}
 		found, err := s.poll(ctx, &polled, limit)
+		if errors.Is(err, errOver) {
+			return polled, nil
+		}
 		if err != nil || found {
 			return polled, err
 		}
@@ -93,7 +108,7 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 // poll takes one piece; found says that there was something in it.
 func (s *subscriber) poll(ctx context.Context, polled *Polled, limit int) (found bool, err error) {
 	before := s.position
-	c, _, err := s.next(ctx) // not recycled: the events are handed on
+	c, _, err := s.nextInTurn(ctx) // not recycled: the events are handed on
 	if err != nil {
 		return false, err
 	}

@@ -19,6 +19,8 @@ const (
 const (
 	// maxNews is how many arrivals and departures may wait to be told; further ones are not told, and counted.
 	maxNews = 4096
+	// toldTopics is how many of a stream's topics are told: a thousand of them are a quarter of a mebibyte.
+	toldTopics = 16
 	// newsBatch is how many are told in one write to the log.
 	newsBatch = 256
 )
@@ -43,7 +45,8 @@ type arrival struct {
 // presenceNews is the payload of an event on TopicOpened or TopicClosed.
 type presenceNews struct {
 	Stream  event.ID        `json:"stream"`
-	Topics  []event.Pattern `json:"topics"`
+	Topics  []event.Pattern `json:"topics"` // the first of very many
+	Asked   int             `json:"topic_count"`
 	Opened  time.Time       `json:"opened"`
 	Closed  *time.Time      `json:"closed,omitempty"`
 	Address string          `json:"address,omitempty"`
@@ -64,7 +67,7 @@ func (h *Hub) tell(s *subscriber, topic event.Topic, closed *time.Time) {
 		return
 	}
 	news := presenceNews{
-		Stream: s.id, Topics: s.group.patterns, Opened: time.UnixMilli(s.opened).UTC(), Closed: closed, Key: s.key,
+		Stream: s.id, Topics: s.group.patterns[:min(len(s.group.patterns), toldTopics)], Asked: len(s.group.patterns), Opened: time.UnixMilli(s.opened).UTC(), Closed: closed, Key: s.key,
 		Cursor: event.Cursor(s.shown.Load()),
 	}
 	if s.address.IsValid() {
@@ -110,8 +113,19 @@ func (h *Hub) announce(ctx context.Context) {
 		}
 		for batch := p.take(); len(batch) > 0 && ctx.Err() == nil; batch = p.take() {
 			var events []*event.Event
+			type place struct {
+				tenant event.TenantID
+				topic  event.Topic
+			}
+			asked := make(map[place]bool)
 			for _, a := range batch {
-				if !h.asked(a.tenant, a.topic) {
+				at := place{a.tenant, a.topic}
+				wanted, known := asked[at]
+				if !known {
+					wanted = h.asked(a.tenant, a.topic)
+					asked[at] = wanted
+				}
+				if !wanted {
 					continue
 				}
 				payload, err := json.Marshal(a.data)

@@ -36,7 +36,7 @@ func TestPresence(t *testing.T) {
 		s.until(t, "\n\n")
 		return s
 	}
-	told := func(topic event.Topic, pattern event.Pattern) {
+	told := func(topic event.Topic, pattern event.Pattern) presenceNews {
 		t.Helper()
 		e := <-published
 		var news presenceNews
@@ -46,6 +46,7 @@ func TestPresence(t *testing.T) {
 		if e.Topic != topic || len(news.Topics) != 1 || news.Topics[0] != pattern || (topic == TopicClosed) != (news.Closed != nil) {
 			t.Errorf("%s: %s, want %s of %s", e.Topic, e.Payload, topic, pattern)
 		}
+		return news
 	}
 	open("a").close() // told to nobody
 	for asks.Load() < 2 {
@@ -53,8 +54,12 @@ func TestPresence(t *testing.T) {
 	}
 	asked.Store(true)
 	b := open("b") // a webhook asks for departures only
+	f.append("b", "1", "2", "3")
+	b.until(t, "data: 3\n\n")
 	b.close()
-	told(TopicClosed, "b")
+	if news := told(TopicClosed, "b"); news.Cursor != 3 {
+		t.Errorf("it had come to 3, told %s", news.Cursor)
+	}
 	asked.Store(false)
 	watch := open("_carillon.stream.*")
 	told(TopicOpened, "_carillon.stream.*")

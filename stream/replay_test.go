@@ -18,13 +18,23 @@ type replay struct {
 }
 
 func (r *replay) append(topic event.Topic, payloads ...string) {
+	r.appendAll(func(add func(event.Topic, string)) {
+		for _, p := range payloads {
+			add(topic, p)
+		}
+	})
+}
+
+// appendAll appends what events calls add with, all at once.
+func (r *replay) appendAll(events func(add func(event.Topic, string))) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range payloads {
+	events(func(topic event.Topic, payload string) {
 		r.events = append(r.events, &event.Event{
-			ID: event.NewID(), Tenant: 1, Topic: topic, Payload: []byte(p), Cursor: event.Cursor(len(r.events) + 1), Time: time.Unix(1, 0),
+			ID: event.NewID(), Tenant: 1, Topic: topic, Payload: []byte(payload), Cursor: event.Cursor(len(r.events) + 1),
+			Time: time.Unix(1, 0),
 		})
-	}
+	})
 	if r.changed != nil {
 		close(r.changed)
 		r.changed = nil

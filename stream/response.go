@@ -23,6 +23,7 @@ type response struct {
 	mu       sync.Mutex
 	deadline time.Time // of the connection's writes
 	hurried  bool      // the deadline is the last one
+	finished bool      // the response is no longer the stream's
 }
 
 // send writes a text, which may be shared, and sees it off.
@@ -62,6 +63,16 @@ func (o *response) extend() {
 func (o *response) hurry() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.finished {
+		return
+	}
 	o.hurried = true
 	_ = o.control.SetWriteDeadline(time.Now().Add(lastWrite)) // as in extend
+}
+
+// finish says that the response is no longer the stream's: who hurries it has come too late.
+func (o *response) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finished = true
 }

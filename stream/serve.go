@@ -45,7 +45,7 @@ const fullRetry = 10 * time.Second
 // A connection of HTTP/1 without TLS is taken from the server, and Serve returns when the hub has it; the stream ends
 // when the client leaves, has read nothing for too long, or the hub ends. Any other is served until then. The deadlines
 // that the server has set for the whole of a request are lifted. Other errors than ErrFull are the log's, or say that the
-// response cannot be streamed; the answer was given all the same, and there is only left to log them.
+// connection cannot be streamed on; there is nothing left to answer then, and only to log them.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) error {
 	header := w.Header()
 	if sub.Format == Lines {
@@ -112,7 +112,10 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 		defer h.tasks.Done() // join counted it
 		h.leave(s)
 	})
-	h.tasks.Go(func() { s.catchUp(h.ctx) })
+	go func() {
+		defer h.tasks.Done() // join counted it
+		s.catchUp(h.ctx)
+	}()
 	return nil
 }
 
@@ -167,9 +170,9 @@ func (h *Hub) carry(ctx context.Context, w http.ResponseWriter, s *subscriber, s
 		return out.send(s.unseated())
 	}
 	defer h.leave(s)
-	stopHurrying := context.AfterFunc(h.ctx, out.hurry)
+	defer out.finish()
+	defer context.AfterFunc(h.ctx, out.hurry)()
 	err := s.stream(ctx, out, h.opening(sub.Format, start))
-	stopHurrying()
 	switch {
 	case errors.Is(err, errReaderGone) || ctx.Err() != nil:
 		return nil
@@ -202,6 +205,8 @@ func (s *subscriber) stream(ctx context.Context, out *response, opening []byte) 
 	}
 	silence := time.NewTimer(s.hub.heartbeat)
 	defer silence.Stop()
+	s.hub.pages.begin()
+	defer s.hub.pages.end()
 	for {
 		switch {
 		case s.hub.hasEnded():
@@ -211,7 +216,10 @@ func (s *subscriber) stream(ctx context.Context, out *response, opening []byte) 
 		case s.due(time.Now()):
 			return errOld
 		case s.keepUp():
-			if err := s.wait(ctx, out, silence); err != nil {
+			s.hub.pages.end()
+			err := s.wait(ctx, out, silence)
+			s.hub.pages.begin()
+			if err != nil {
 				return err
 			}
 			continue
@@ -236,7 +244,7 @@ func (s *subscriber) stream(ctx context.Context, out *response, opening []byte) 
 
 // pull sends one chunk.
 func (s *subscriber) pull(ctx context.Context, out *response) error {
-	c, own, err := s.next(ctx)
+	c, own, err := s.nextInTurn(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ const (
 	liveBatch = 512
 	liveBytes = 128 << 10
 
-	// filteredBatch is liveBatch where each event has to pass a filter, which may take milliseconds: the shard's lock is
-	// held meanwhile.
+	// filteredBatch is how many events are looked at in one go where each has to pass a filter, which may take many
+	// milliseconds: the shard's lock is held meanwhile, or the turn of those who catch up.
 	filteredBatch = 16
 )
 
@@ -46,14 +46,11 @@ type shard struct {
 }
 
 func newShard(h *Hub, source string, f *filter.Filter) *shard {
-	batch := liveBatch
-	if f != nil {
-		batch = filteredBatch
-	}
-	return &shard{
+	sh := &shard{
 		hub: h, source: source, filter: f, news: make(chan struct{}, 1), audiences: make(map[event.TenantID]*audience),
-		batch: make([]*frame, batch),
 	}
+	sh.batch = make([]*frame, sh.atOnce(liveBatch))
+	return sh
 }
 
 // signal tells the shard that there is something new.
@@ -75,13 +72,23 @@ func (sh *shard) run(ctx context.Context) {
 		case <-sh.news:
 		case <-turn.C:
 		}
-		for sh.step() && ctx.Err() == nil {
-		}
-		// An idle gateway does nothing: the wheel turns while somebody is on it.
-		if sh.turnWheel() {
-			turn.Reset(sh.hub.tickLength())
+		for more := true; more && ctx.Err() == nil; {
+			more = sh.step()
+			// Also while there is always something new, which need not concern who is on the wheel. An idle gateway does
+			// nothing: the wheel turns while somebody is on it.
+			if sh.turnWheel() {
+				turn.Reset(sh.hub.tickLength())
+			}
 		}
 	}
+}
+
+// atOnce is how many events are looked at in one go, of so many as there could be.
+func (sh *shard) atOnce(most int) int {
+	if sh.filter != nil {
+		return min(most, filteredBatch)
+	}
+	return most
 }
 
 // wants reports whether the filter accepts an event. One that fails on it does not.
@@ -181,8 +188,8 @@ func (sh *shard) feed(s *subscriber, c *chunk, now tick) int {
 	begin := c.start(first)
 	n, err := s.sock.write(c.text[begin:])
 	if err != nil {
-		s.group.remove(s)
-		s.sock.close() // who watches it does the rest
+		sh.drop(s, c.cursors[first]-1)
+		s.sock.close() // what follows from it does the rest
 		return 0
 	}
 	if begin+n == len(c.text) {
@@ -194,11 +201,15 @@ func (sh *shard) feed(s *subscriber, c *chunk, now tick) int {
 	sh.hub.metrics.fallbacks.Inc()
 	if whole > first {
 		s.told = c.cursors[whole-1]
-		sh.fallBack(s, s.told)
-	} else {
-		sh.fallBack(s, c.cursors[first]-1)
 	}
+	sh.fallBack(s, c.cursors[whole]-1)
 	return whole - first
+}
+
+// drop takes a stream that is about to end from those who keep up. It had come to reached.
+func (sh *shard) drop(s *subscriber, reached event.Cursor) {
+	s.group.remove(s)
+	s.shown.Store(uint64(max(s.position, reached)))
 }
 
 // fallBack leaves a stream to a goroutine of its own. Nothing before position is missing.
@@ -271,7 +282,7 @@ func (sh *shard) beat(s *subscriber, now tick) {
 	n, err := s.sock.write(text)
 	switch {
 	case err != nil:
-		s.group.remove(s)
+		sh.drop(s, s.reached())
 		s.sock.close()
 	case n < len(text):
 		s.rest = text[n:]
@@ -285,7 +296,7 @@ func (sh *shard) beat(s *subscriber, now tick) {
 // dismiss ends the stream of one who keeps up. What its socket does not take at once of the last words is lost with it;
 // no event is.
 func (sh *shard) dismiss(s *subscriber, text []byte) {
-	s.group.remove(s)
+	sh.drop(s, s.reached())
 	_, _ = s.sock.write(text)
 	s.sock.finish()
 }
@@ -340,10 +351,14 @@ func (sh *shard) leave(s *subscriber) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if s.state == keepingUp {
-		s.group.remove(s)
+		sh.drop(s, s.reached())
 	}
 	s.state = left
 	s.gone.Store(true)
+	if s.leaves != nil {
+		close(s.leaves)
+		s.leaves = nil
+	}
 	sh.wheel.remove(s)
 	sh.members--
 	a := sh.audiences[s.tenant]

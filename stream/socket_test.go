@@ -5,17 +5,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
 )
 
 // narrowSocket is a socket that takes only what its test lets it take.
@@ -246,6 +249,48 @@ func TestFullSocket(t *testing.T) {
 	}
 }
 
+func (s *narrowSocket) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent.String()
+}
+
+// keepsUp waits until the newest stream has caught up.
+func keepsUp(hub *Hub) {
+	for {
+		if all := hub.Streams(1, event.ID{}, 1000); len(all) > 0 && !all[len(all)-1].CatchingUp {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// What comes between the last whole event and a half one is more than a piece of the ring: the half one is completed all
+// the same, and not begun again in its own middle.
+func TestHalfAnEventFarOff(t *testing.T) {
+	f := &replay{}
+	hub, stop := runInside(t, Config{Log: f, Shards: 1})
+	defer stop()
+	sock := newNarrowSocket(-1, 0)
+	serveOn(t, hub, sock, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}})
+	sock.until(t, "\n\n")
+	keepsUp(hub)
+	sock.more(len("id: 0000000000001\ndata: A\n\n") + 20)
+	f.appendAll(func(add func(event.Topic, string)) {
+		add("a", "A")
+		for range 3 * ringBatch {
+			add("noise", "n")
+		}
+		add("a", "BBBBBBBB")
+	})
+	sock.until(t, "\nda")
+	sock.more(-1)
+	_, body := split(t, sock.until(t, "BBBBBBBB\n\n"))
+	if strings.Count(body, "id: ") != 3 || strings.Count(body, "data: ") != 2 {
+		t.Errorf("got %q", body)
+	}
+}
+
 // Half of an event cannot be completed once retention has removed it.
 func TestHalfAnEventIsGone(t *testing.T) {
 	f := &replay{}
@@ -369,4 +414,107 @@ func TestStalledSocketIsClosed(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// busySocket makes something new for its shard with each write.
+type busySocket struct {
+	*narrowSocket
+	hub  *Hub
+	next event.Cursor
+	busy atomic.Bool
+}
+
+func (s *busySocket) write(b []byte) (int, error) {
+	if s.busy.Load() {
+		time.Sleep(10 * time.Millisecond)
+		s.next++
+		s.hub.publish([]*event.Event{{ID: event.NewID(), Tenant: 1, Topic: "a", Payload: []byte("x"), Cursor: s.next}})
+	}
+	return s.narrowSocket.write(b)
+}
+
+// A shard that always has something to send does not forget those who have nothing to get.
+func TestWheelTurnsUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub, stop := runInside(t, Config{Log: &replay{}, Shards: 1})
+		busy := &busySocket{narrowSocket: newNarrowSocket(-1, 0), hub: hub, next: 1}
+		serveOn(t, hub, busy, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}})
+		quiet := newNarrowSocket(-1, 0)
+		serveOn(t, hub, quiet, Subscription{Tenant: 1, Patterns: []event.Pattern{"q"}})
+		synctest.Wait()
+		busy.busy.Store(true)
+		hub.publish([]*event.Event{{ID: event.NewID(), Tenant: 1, Topic: "a", Payload: []byte("x"), Cursor: 1}})
+		time.Sleep(10 * DefaultHeartbeat)
+		busy.busy.Store(false)
+		if n := strings.Count(quiet.text(), "\n:\n"); n < 8 {
+			t.Errorf("%d heartbeats in 10 intervals", n)
+		}
+		stop()
+	})
+}
+
+// Streams that wait for their turn to catch up say so, and those whose clients leave wait no longer.
+func TestWaitingForATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &replay{}
+		f.append("a", "x")
+		hub, stop := runInside(t, Config{Log: f})
+		synctest.Wait()
+		for range cap(hub.turns) {
+			hub.turns <- struct{}{} // somebody's page takes long
+		}
+		stays := newNarrowSocket(-1, 0)
+		serveOn(t, hub, stays, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Start: Start{from: fromEarliest}})
+		for range 100 {
+			s := newNarrowSocket(-1, 0)
+			serveOn(t, hub, s, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Start: Start{from: fromEarliest}})
+			synctest.Wait()
+			s.close()
+		}
+		synctest.Wait()
+		if n := hub.pages.count(); n != 1 {
+			t.Errorf("%d streams catch up, 1 is open", n)
+		}
+		time.Sleep(10 * DefaultHeartbeat)
+		if n := strings.Count(stays.text(), "\n:\n"); n < 6 {
+			t.Errorf("%d heartbeats in 10 intervals", n)
+		}
+		<-hub.turns
+		stays.until(t, "data: x\n\n")
+		for range cap(hub.turns) - 1 {
+			<-hub.turns
+		}
+		stop()
+	})
+}
+
+// That the hub ends while a page is being read is no failure of the stream's.
+func TestEndWhileReading(t *testing.T) {
+	f := &replay{}
+	f.append("a", "x")
+	var said bytes.Buffer
+	log := &stuckLog{replay: f, reading: make(chan struct{})}
+	hub, stop := runInside(t, Config{Log: log, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	sock := newNarrowSocket(-1, 0)
+	serveOn(t, hub, sock, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Start: Start{from: fromEarliest}})
+	<-log.reading
+	stop()
+	if said.Len() > 0 {
+		t.Errorf("logged %s", &said)
+	}
+	if !regexp.MustCompile(`\n\nretry: \d+\n\n$`).MatchString(sock.text()) {
+		t.Errorf("ends with %q", sock.text())
+	}
+}
+
+// stuckLog reads nothing until ctx ends.
+type stuckLog struct {
+	*replay
+	reading chan struct{}
+}
+
+func (l *stuckLog) Read(ctx context.Context, _ event.TenantID, _ store.ReadQuery) (store.ReadResult, error) {
+	close(l.reading)
+	<-ctx.Done()
+	return store.ReadResult{}, ctx.Err()
 }

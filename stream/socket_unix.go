@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,8 +41,15 @@ func takeOver(w http.ResponseWriter, r *http.Request, watcher func() *watcher) (
 		conn.Close()
 		return nil, err
 	}
+	// The kernel would let the buffer of one who reads slowly or not at all grow to several mebibytes.
+	if sized, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = sized.SetWriteBuffer(socketBuffer) // what it does not take it has another size for
+	}
 	return &descriptor{conn: conn, raw: raw, watcher: watcher()}, nil
 }
+
+// socketBuffer is how much the kernel may hold for a stream's reader; Linux takes twice of it, for its own overhead too.
+const socketBuffer = 256 << 10
 
 // descriptor is a socket by its file descriptor.
 type descriptor struct {
@@ -104,29 +112,48 @@ func (d *descriptor) write(b []byte) (int, error) {
 }
 
 func (d *descriptor) await(timeout time.Duration) error {
+	for held := d.unread(); ; {
+		err := d.wait(timeout)
+		if err == nil {
+			return nil
+		}
+		// The kernel calls a socket writable when a third of its buffer is free. A reader that has taken less, but something,
+		// is slow and no more.
+		now := d.unread()
+		if !errors.Is(err, os.ErrDeadlineExceeded) || d.hurried.Load() || now >= held {
+			return errReaderGone
+		}
+		held = now
+	}
+}
+
+func (d *descriptor) wait(timeout time.Duration) error {
 	if !d.hurried.Load() {
 		// The only deadline of a stream's writes: setting one costs as much as a quarter of a write, and a socket that takes
 		// what it is given needs none.
 		if err := d.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-			return errReaderGone
+			return err
 		}
 		if d.hurried.Load() {
 			d.hurry() // just now, and its deadline was overwritten
 		}
 	}
-	err := d.raw.Write(func(fd uintptr) bool {
-		// The poller reports a change, and this one may have come before it was asked.
-		return writable(fd)
+	// The poller reports a change, and this one may have come before it was asked.
+	if err := d.raw.Write(writable); err != nil {
+		return err
+	}
+	if d.hurried.Load() {
+		return nil
+	}
+	return d.conn.SetWriteDeadline(time.Time{})
+}
+
+// unread is how much of what was written the client has not taken yet, as far as the kernel tells.
+func (d *descriptor) unread() (bytes int) {
+	_ = d.raw.Control(func(fd uintptr) {
+		bytes, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 	})
-	if err != nil {
-		return errReaderGone
-	}
-	if !d.hurried.Load() {
-		if err := d.conn.SetWriteDeadline(time.Time{}); err != nil {
-			return errReaderGone
-		}
-	}
-	return nil
+	return bytes
 }
 
 func writable(fd uintptr) bool {

@@ -57,6 +57,9 @@ type subscriber struct {
 	// shown is the position for those who list streams while this one catches up.
 	shown atomic.Uint64
 
+	// leaves is closed when the client leaves while the stream catches up; nil otherwise. Guarded by the shard's lock.
+	leaves chan struct{}
+
 	spoke wheelPlace  // guarded by the shard's lock
 	at    int32       // place among its group's live, guarded by the shard's lock
 	wrote tick        // when something was last sent, as the shard's wheel counts; whose it is position is
@@ -76,12 +79,62 @@ func (s *subscriber) next(ctx context.Context) (c *chunk, own bool, err error) {
 	return c, false, err
 }
 
+// nextInTurn is next when the stream's turn has come: see [Hub.turns]. It has nothing if that takes long.
+func (s *subscriber) nextInTurn(ctx context.Context) (c *chunk, own bool, err error) {
+	got, err := s.takeTurn(ctx, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	if !got {
+		c := newChunk()
+		c.through = s.position
+		return c, true, nil
+	}
+	defer s.endTurn()
+	return s.next(ctx)
+}
+
+// takeTurn waits for the stream's turn, but not so long that it would be silent for too long: then got is false. leaves
+// is closed when the client has left; nil where ctx says so.
+func (s *subscriber) takeTurn(ctx context.Context, leaves <-chan struct{}) (got bool, err error) {
+	turns := s.turns()
+	select {
+	case turns <- struct{}{}:
+		return true, nil
+	default:
+	}
+	patience := time.NewTimer(s.hub.heartbeat / 2)
+	defer patience.Stop()
+	select {
+	case turns <- struct{}{}:
+		return true, nil
+	case <-patience.C:
+		return false, nil
+	case <-leaves:
+		return false, errReaderGone
+	case <-s.hub.ended:
+		return false, errOver
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (s *subscriber) endTurn() { <-s.turns() }
+
+// turns are those that the stream takes while it catches up.
+func (s *subscriber) turns() chan struct{} {
+	if s.shard.filter != nil {
+		return s.hub.filteredTurns
+	}
+	return s.hub.turns
+}
+
 // ringBatch is how many frames a stream that catches up takes from the ring at once.
 const ringBatch = 128
 
 func (s *subscriber) fromRing() (c *chunk, held bool) {
 	var batch [ringBatch]*frame
-	n, through, held := s.hub.ring.read(s.position, batch[:], pageBytes)
+	n, through, held := s.hub.ring.read(s.position, batch[:s.shard.atOnce(ringBatch)], pageBytes)
 	if !held {
 		return nil, false
 	}
@@ -101,11 +154,11 @@ func (s *subscriber) advance(c *chunk, sent int) int {
 	first := c.after(s.position)
 	whole := c.whole(sent)
 	if whole > first {
-		s.position = c.cursors[whole-1]
-		s.told = s.position
+		s.told = c.cursors[whole-1]
 	}
-	s.skip = sent - c.start(whole)
-	if whole == len(c.ends) {
+	if whole < len(c.ends) {
+		s.position, s.skip = max(s.position, c.cursors[whole]-1), sent-c.start(whole)
+	} else {
 		s.position, s.skip = max(s.position, c.through), 0
 	}
 	s.shown.Store(uint64(s.position))
@@ -122,6 +175,7 @@ func (s *subscriber) keepUp() bool {
 		return false
 	}
 	s.group.add(s)
+	s.leaves = nil
 	return true
 }
 

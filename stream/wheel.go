@@ -5,7 +5,7 @@ import "time"
 // tick counts fifteenths of the heartbeat's interval since the hub was made.
 type tick uint32
 
-// beatTicks is the heartbeat's interval. What is due after it comes up one tick early, so that no silence is longer.
+// beatTicks is the heartbeat's interval. What is due after it comes up one tick early, so that a silence is hardly ever longer.
 const beatTicks = 15
 
 // wheel says which streams may have been silent for too long. It is not told of each write: it looks at a stream once in
