@@ -518,3 +518,32 @@ func (l *stuckLog) Read(ctx context.Context, _ event.TenantID, _ store.ReadQuery
 	<-ctx.Done()
 	return store.ReadResult{}, ctx.Err()
 }
+
+// However the end of a key falls among the changes of its socket's state, the stream ends, and without half an event
+// before its last words.
+func TestKeyEndsAtAnyTime(t *testing.T) {
+	f := &replay{}
+	hub, stop := runInside(t, Config{Log: f, RingEvents: 4})
+	defer stop()
+	for i := range 400 {
+		key := fmt.Sprint(i)
+		sock := newNarrowSocket(i%50-1, 7*(i%3)) // -1 takes all, and some take nothing after a while
+		serveOn(t, hub, sock, Subscription{Tenant: 1, Patterns: []event.Pattern{"a"}, Key: key})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range i % 7 {
+				f.append("a", "an event")
+			}
+		})
+		wg.Go(func() { hub.EndKey(key) })
+		<-sock.over
+		wg.Wait()
+		text := sock.sent.String()
+		if before, last, told := strings.Cut(text, "event: _stream\n"); told && (last != "data: {\"status\":\"expired\"}\n\n" || !strings.HasSuffix(before, "\n\n")) {
+			t.Fatalf("it ended with %q", text)
+		}
+	}
+	for len(hub.Streams(1, event.ID{}, 1)) > 0 {
+		runtime.Gosched()
+	}
+}
