@@ -70,11 +70,18 @@ func (a *arrivals) quantiles(b *testing.B, qs ...float64) []float64 {
 // steadily posts events at a rate for a while, none of which waits for the one before it, and returns how many.
 func steadily(b *testing.B, perSecond int, span time.Duration, post func(n int) error) int {
 	b.Helper()
+	end := time.Now().Add(span)
+	return steadilyWhile(b, perSecond, func() bool { return time.Now().Before(end) }, post)
+}
+
+// steadilyWhile is like steadily, until more says no.
+func steadilyWhile(b *testing.B, perSecond int, more func() bool, post func(n int) error) int {
+	b.Helper()
 	var posts sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
 	n := 0
-	for end := time.Now().Add(span); time.Now().Before(end); n++ {
+	for ; more(); n++ {
 		<-tick.C
 		posts.Go(func() { check(b, post(n)) })
 	}

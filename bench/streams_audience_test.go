@@ -93,13 +93,29 @@ func (a *audience) missed() (count int64) {
 	return count
 }
 
-// slowest is the number of the event that the last of them has to get next.
+// slowest is how many events have come to the one that has the fewest.
 func (a *audience) slowest() int64 {
-	least := a.readers[0].upTo.Load()
+	least := a.readers[0].count.Load()
 	for _, r := range a.readers {
-		least = min(least, r.upTo.Load())
+		least = min(least, r.count.Load())
 	}
 	return least
+}
+
+// order returns that of the events which could come in any order, which has to be the same for all.
+func (a *audience) order() (order, error) {
+	var first order
+	for i, r := range a.readers {
+		r.mu.Lock()
+		its := r.late
+		r.mu.Unlock()
+		if i == 0 {
+			first = its
+		} else if its != first {
+			return order{}, fmt.Errorf("stream %d got other events, or in another order, than stream 0: %v, %v", i, its, first)
+		}
+	}
+	return first, nil
 }
 
 // forget begins anew with the times of what comes.

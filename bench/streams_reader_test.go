@@ -17,10 +17,11 @@ type readerOptions struct {
 	lastEventID string
 	greets      bool // the server begins with a block of its own; the stream is open when that has come
 	timed       bool // how long each event took is kept
-	ordered     bool // events have to be numbered one after the other, from next on
+	ordered     bool // events have to be numbered one after the other, from next on, up to the one before loose
 	next        int64
-	buffer      int // bytes
-	window      int // SO_RCVBUF; 0: the system's own
+	loose       int64 // from here on their order is the gateway's, the same for all
+	buffer      int   // bytes
+	window      int   // SO_RCVBUF; 0: the system's own
 }
 
 // reader is a client of one stream: a socket, a goroutine and a small buffer.
@@ -34,10 +35,22 @@ type reader struct {
 	gate   sync.Mutex // held by whoever has it stall
 	count  atomic.Int64
 	missed atomic.Int64 // events that came out of their turn, or whose turn passed
-	upTo   atomic.Int64 // the number of the event that has to come next, if ordered
 
 	mu   sync.Mutex
 	took []time.Duration
+	late order
+}
+
+// order is what tells whether readers got the same events in the same order.
+type order struct {
+	count, sum int64  // of the events' numbers
+	hash       uint64 // of the numbers as they came
+}
+
+func (o *order) add(number int64) {
+	o.count++
+	o.sum += number
+	o.hash = (o.hash ^ uint64(number)) * 1099511628211 // FNV-1's prime
 }
 
 // openReader opens a stream and returns when it is open. What comes is read by run.
@@ -57,7 +70,6 @@ func openReader(addr string, o readerOptions, total *atomic.Int64) (*reader, err
 		return nil, err
 	}
 	r := &reader{readerOptions: o, conn: conn, total: total}
-	r.upTo.Store(o.next)
 	if err := r.open(addr); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("open a stream: %w", err)
@@ -141,16 +153,26 @@ func (r *reader) look(record []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if r.ordered {
-		if number != r.upTo.Load() {
+	if r.ordered && number < r.loose {
+		if number != r.next {
 			r.missed.Add(1)
 		}
-		r.upTo.Store(number + 1)
+		r.next = number + 1
+		if !r.timed {
+			return nil
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ordered && number >= r.loose {
+		if r.next != r.loose {
+			r.missed.Add(1)
+			r.next = r.loose
+		}
+		r.late.add(number)
 	}
 	if r.timed {
-		r.mu.Lock()
 		r.took = append(r.took, now.Sub(at))
-		r.mu.Unlock()
 	}
 	return nil
 }

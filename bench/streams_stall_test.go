@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -26,8 +27,8 @@ func newStallTrial(s *source) *stallTrial {
 	s.b.Helper()
 	// In the short run larger events fill the kernel's buffers, some megabytes, in a shorter time.
 	t := &stallTrial{source: s, size: sized(4<<10, 32<<10), span: sized(12*time.Second, 700*time.Millisecond)}
-	t.others = s.gather(sized(99, 9), readerOptions{timed: true, ordered: true})
-	t.slow = s.gather(1, readerOptions{timed: true, ordered: true, window: 32 << 10})
+	t.others = s.gather(sized(99, 9), readerOptions{timed: true, ordered: true, loose: math.MaxInt64})
+	t.slow = s.gather(1, readerOptions{timed: true, ordered: true, loose: math.MaxInt64, window: 32 << 10})
 	return t
 }
 
@@ -76,7 +77,7 @@ func (t *stallTrial) run(stall bool) stallOutcome {
 	}
 	held := (accepted-(t.slow.total.Load()-hadSlow))*int64(t.size) - t.queued()
 	return stallOutcome{
-		posted:  float64(accepted) / (t.span.Seconds() * stallRate),
+		posted:  min(1, float64(accepted)/(t.span.Seconds()*stallRate)),
 		arrived: float64(t.others.total.Load()-hadOthers) / float64(messages),
 		held:    max(0, float64(held)/(1<<20)),
 		took:    took(t.others.readers),
