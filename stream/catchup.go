@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -123,6 +124,9 @@ func (s *subscriber) push(ctx context.Context, leaves <-chan struct{}) (full boo
 		return false, err
 	}
 	defer s.endTurn()
+	// One after the other, those who catch up would keep a processor for a whole time slice of the scheduler's, and what
+	// waits behind them with it: live events are what is behind them.
+	runtime.Gosched()
 	c, own, err := s.next(ctx)
 	if err != nil {
 		return false, err
