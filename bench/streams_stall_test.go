@@ -40,9 +40,9 @@ func (t *stallTrial) close() {
 
 // stallOutcome is what became of the events of one span, at the readers that did not stall.
 type stallOutcome struct {
-	posted  float64 // share of the events that were due that were accepted
-	arrived float64 // share of the messages of the accepted that had arrived a second after the span
-	held    float64 // MiB for the slow reader that neither it nor the kernel had at the end of the span
+	posted  float64         // share of the events that were due that were accepted
+	arrived float64         // share of the messages of the accepted that had arrived a second after the span
+	held    float64         // MiB for the slow reader that neither it nor the kernel had at the end of the span
 	took    []time.Duration // also by what came only when the slow reader went on
 }
 
