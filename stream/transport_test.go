@@ -2,7 +2,9 @@ package stream_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +32,13 @@ func overEach(t *testing.T, cfg stream.Config, test func(t *testing.T, log *memL
 		t.Run(transport.name, func(t *testing.T) {
 			log := newMemLog()
 			cfg.Log = log
+			var said bytes.Buffer
+			cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+			defer func() {
+				if said.Len() > 0 {
+					t.Errorf("logged %s", &said)
+				}
+			}()
 			hub, end := startHub(t, cfg)
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				sub := subscribe("a")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,7 @@ import (
 type watcher struct {
 	file *os.File // the poller: see epoll(7)
 	raw  syscall.RawConn
+	over atomic.Bool // close was called
 
 	mu      sync.Mutex
 	watched map[int32]*descriptor // by their descriptors
@@ -39,7 +41,10 @@ func newWatcher() (*watcher, error) {
 }
 
 // close ends run.
-func (w *watcher) close() { _ = w.file.Close() }
+func (w *watcher) close() {
+	w.over.Store(true)
+	_ = w.file.Close()
+}
 
 // run tells sockets what their clients do until close.
 func (w *watcher) run() error {
@@ -54,7 +59,7 @@ func (w *watcher) run() error {
 			}
 			return n > 0 || waitErr != nil
 		})
-		if errors.Is(err, os.ErrClosed) {
+		if err != nil && w.over.Load() { // whatever it is: it is not os.ErrClosed
 			return nil
 		}
 		if err = errors.Join(err, waitErr); err != nil {
