@@ -137,21 +137,21 @@ func (s *subscriber) push(ctx context.Context, leaves <-chan struct{}) (full boo
 	if c.gap {
 		return false, s.tellGap(c)
 	}
-	first := c.after(s.position)
-	if first == len(c.ends) {
-		s.advance(c, len(c.text))
+	if len(c.ends) == 0 {
+		s.advance(c, 0)
 		return false, nil
 	}
-	begin := c.start(first) + s.skip
-	n, err := s.sock.write(c.text[begin:])
+	// It begins behind the position, and so with the event of which some was sent.
+	n, err := s.sock.write(c.text[s.skip:])
 	if err != nil {
 		return false, err
 	}
 	if n > 0 {
 		s.wrote = s.hub.now()
 	}
-	s.hub.metrics.events.Add(float64(s.advance(c, begin+n)))
-	return begin+n < len(c.text), nil
+	sent := s.skip + n
+	s.hub.metrics.events.Add(float64(s.advance(c, sent)))
+	return sent < len(c.text), nil
 }
 
 // tellGap goes on after what retention has removed. Half of an event cannot be completed any more: the client, which
@@ -160,11 +160,16 @@ func (s *subscriber) tellGap(c *chunk) error {
 	if s.skip > 0 {
 		return errReaderGone
 	}
+	s.rest = s.passGap(c)
+	return nil
+}
+
+// passGap goes on after what retention has removed, and returns what the client is told of it.
+func (s *subscriber) passGap(c *chunk) []byte {
 	s.hub.metrics.gaps.Inc()
-	s.rest = s.gapText(c.through)
 	s.position = c.through
 	s.shown.Store(uint64(s.position))
-	return nil
+	return s.gapText(c.through)
 }
 
 // pause waits, unless ctx ends first.

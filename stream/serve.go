@@ -252,10 +252,7 @@ func (s *subscriber) pull(ctx context.Context, out *response) error {
 		defer c.recycle()
 	}
 	if c.gap {
-		s.hub.metrics.gaps.Inc()
-		s.position = c.through
-		s.shown.Store(uint64(s.position))
-		return out.send(s.gapText(c.through))
+		return out.send(s.passGap(c))
 	}
 	if err := out.send(c.text); err != nil {
 		return err
