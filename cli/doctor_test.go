@@ -106,6 +106,7 @@ func (p *patient) answer(ctx context.Context, out *io.PipeWriter, begun time.Tim
 			_ = z.Flush()
 		}
 	}
+	// Whether what comes at the very moment at which ctx ends still comes is nobody's promise; nothing does after it.
 	waitUntil := func(at time.Duration) {
 		select {
 		case <-time.After(time.Until(begun.Add(at))):
@@ -121,6 +122,9 @@ func (p *patient) answer(ctx context.Context, out *io.PipeWriter, begun time.Tim
 			at = p.came(n, at)
 		}
 		waitUntil(at)
+		if ctx.Err() != nil {
+			return // the pipe is closed with ctx's error
+		}
 		write(text)
 	}
 	waitUntil(p.at)
