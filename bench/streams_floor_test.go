@@ -26,28 +26,28 @@ func newFloor(b *testing.B) *floor {
 }
 
 // paced measures what a frame costs to each of n sockets.
-func (f *floor) paced(n int, settle, span time.Duration) fanOut {
+func (f *floor) paced(n, rate int, settle, span time.Duration) fanOut {
 	f.b.Helper()
 	readers, err := gather(f.addr, n, readerOptions{buffer: readerBuffer(n)})
-	defer f.send(0)
+	defer f.send(0, rate)
 	defer readers.close()
 	if err != nil {
 		f.b.Fatal(err)
 	}
-	first := int64(settle.Seconds() * pacedRate)
-	events := int64(span.Seconds() * pacedRate)
-	f.send(first)
+	first := int64(settle.Seconds() * float64(rate))
+	events := int64(span.Seconds() * float64(rate))
+	f.send(first, rate)
 	check(f.b, readers.await(first, time.Minute))
 	used, began := f.cpu(), time.Now()
-	f.send(events)
+	f.send(events, rate)
 	check(f.b, readers.await(first+events, time.Minute))
 	return fanOutOf(f.cpu()-used, time.Since(began), events, n)
 }
 
-// send has so many frames written to each; none closes the sockets.
-func (f *floor) send(frames int64) {
+// send has so many frames written to each, at a rate in a second; none closes the sockets.
+func (f *floor) send(frames int64, rate int) {
 	f.b.Helper()
-	f.tell("%d", frames)
+	f.tell("%d %d", frames, rate)
 	f.hear("sent", 2*time.Minute)
 }
 
@@ -75,8 +75,8 @@ func playFloor(_ []string, lines *bufio.Scanner, answer io.Writer) error {
 
 	frame := fmt.Appendf(nil, "id: %s\ndata: %s\n\n", event.Cursor(1), stamped(pacedSize, 0, time.Now()))
 	for lines.Scan() {
-		var frames int
-		if _, err := fmt.Sscan(lines.Text(), &frames); err != nil {
+		var frames, rate int
+		if _, err := fmt.Sscan(lines.Text(), &frames, &rate); err != nil {
 			return err
 		}
 		if frames == 0 {
@@ -87,7 +87,7 @@ func playFloor(_ []string, lines *bufio.Scanner, answer io.Writer) error {
 			sockets = nil
 			mu.Unlock()
 		}
-		tick := time.NewTicker(time.Second / pacedRate)
+		tick := time.NewTicker(time.Second / time.Duration(rate))
 		for range frames {
 			<-tick.C
 			mu.Lock()

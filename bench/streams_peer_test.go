@@ -33,7 +33,7 @@ func BenchmarkStreamsPeer(b *testing.B) {
 		gateway, floor := newProcess(b).source(), newFloor(b)
 		var ours, theirs, ratios, floors []float64
 		for round := range rounds {
-			g, p, f := gateway.paced(n, settle, span), newPeer(b).paced(n, settle, span), floor.paced(n, settle, span)
+			g, p, f := gateway.paced(n, pacedRate, settle, span), newPeer(b).paced(n, pacedRate, settle, span), floor.paced(n, pacedRate, settle, span)
 			b.Logf("round %d: gateway %.2f µs, peer %.2f µs, floor %.2f µs", round, g.perMessage, p.perMessage, f.perMessage)
 			ours, theirs = append(ours, g.perMessage), append(theirs, p.perMessage)
 			ratios, floors = append(ratios, g.perMessage/p.perMessage), append(floors, f.perMessage)

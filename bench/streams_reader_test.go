@@ -22,6 +22,7 @@ type readerOptions struct {
 	loose       int64 // from here on their order is the gateway's, the same for all
 	buffer      int   // bytes
 	window      int   // SO_RCVBUF; 0: the system's own
+	yields      bool  // others may have the processor after each piece
 }
 
 // reader is a client of one stream: a socket, a goroutine and a small buffer.
@@ -123,6 +124,9 @@ func (r *reader) run() error {
 		}
 		if err := r.take(buffer[:n]); err != nil {
 			return err
+		}
+		if r.yields {
+			giveWay()
 		}
 	}
 }

@@ -122,7 +122,7 @@ func playReaders(args []string, lines *bufio.Scanner, answer io.Writer) error {
 		return err
 	}
 	a, err := gather(addr, streams, readerOptions{
-		lastEventID: lastEventID, greets: true, ordered: true, next: 1, loose: back + 1, buffer: 32 << 10,
+		lastEventID: lastEventID, greets: true, ordered: true, next: 1, loose: back + 1, buffer: 32 << 10, yields: true,
 	})
 	defer a.close()
 	if err != nil {

@@ -158,15 +158,15 @@ func fanOutOf(used, took time.Duration, events int64, streams int) fanOut {
 
 // paced measures a steady rate of events to so many streams, until the last has arrived. With no stream it is the cost
 // of an event's post.
-func (s *source) paced(n int, settle, span time.Duration) fanOut {
+func (s *source) paced(n, rate int, settle, span time.Duration) fanOut {
 	s.b.Helper()
 	readers := s.gather(n, readerOptions{})
 	defer readers.close()
 	post := func(int) error { return s.one(s.b.Context(), pacedSize, time.Now()) }
-	first := int64(steadily(s.b, pacedRate, settle, post))
+	first := int64(steadily(s.b, rate, settle, post))
 	check(s.b, readers.await(first, time.Minute))
 	used, began := s.cpu(), time.Now()
-	events := int64(steadily(s.b, pacedRate, span, post))
+	events := int64(steadily(s.b, rate, span, post))
 	check(s.b, readers.await(first+events, time.Minute))
 	return fanOutOf(s.cpu()-used, time.Since(began), events, n)
 }

@@ -10,6 +10,9 @@ import (
 const (
 	pacedRate = 50 // events a second
 	pacedSize = 200
+
+	// slowRate is for more streams than two processors can write to one by one at pacedRate.
+	slowRate = 5
 )
 
 // BenchmarkStreamsPaced sends events at a steady rate to few and to many streams, beside a process that only writes as
@@ -18,11 +21,15 @@ const (
 func BenchmarkStreamsPaced(b *testing.B) {
 	settle, span, rounds := sized(time.Second, 100*time.Millisecond), sized(8*time.Second, 300*time.Millisecond), sized(3, 1)
 	for _, n := range sized([]int{10, 100, 1000, 5000, 10_000}, []int{10, 100}) {
+		rate := pacedRate
+		if n > 5000 {
+			rate = slowRate
+		}
 		b.Run(fmt.Sprintf("streams=%d", n), func(b *testing.B) {
 			gateway, floor := newProcess(b).source(), newFloor(b)
 			var each, least, ratios, rates, posts []float64
 			for round := range rounds {
-				g, f, p := gateway.paced(n, settle, span), floor.paced(n, settle, span), gateway.paced(0, settle, span)
+				g, f, p := gateway.paced(n, rate, settle, span), floor.paced(n, rate, settle, span), gateway.paced(0, rate, settle, span)
 				b.Logf("round %d: gateway %.2f µs at %.0f messages/s, floor %.2f µs at %.0f/s, a post by itself %.0f µs",
 					round, g.perMessage, g.messages, f.perMessage, f.messages, p.perMessage)
 				each, least = append(each, g.perMessage), append(least, f.perMessage)
@@ -46,7 +53,7 @@ func BenchmarkStreamsFullSpeed(b *testing.B) {
 	gateway, floor := newProcess(b).source(), newFloor(b)
 	var each, rates, ratios []float64
 	for round := range rounds {
-		g, f := gateway.fullSpeed(n, events), floor.paced(n, settle, span)
+		g, f := gateway.fullSpeed(n, events), floor.paced(n, pacedRate, settle, span)
 		b.Logf("round %d: %.3f µs at %.0f messages/s, floor of paced events %.2f µs", round, g.perMessage, g.messages, f.perMessage)
 		each, rates, ratios = append(each, g.perMessage), append(rates, g.messages), append(ratios, g.perMessage/f.perMessage)
 	}

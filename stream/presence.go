@@ -51,7 +51,7 @@ type presenceNews struct {
 	Closed  *time.Time      `json:"closed,omitempty"`
 	Address string          `json:"address,omitempty"`
 	Key     string          `json:"key,omitempty"`
-	Cursor  event.Cursor    `json:"cursor"` // how far the stream had come
+	Cursor  event.Cursor    `json:"cursor"` // how far the stream had come at least
 }
 
 func (h *Hub) came(s *subscriber) { h.tell(s, TopicOpened, nil) }
