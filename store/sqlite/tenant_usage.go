@@ -50,7 +50,7 @@ func (b *batch) publishUsage() {
 // written, and passes over those that answer with the receipt of another, and what the gateway itself has to say.
 func (b *batch) admit(rows []draftRow) error {
 	var t *storedTenant
-	need := make(map[event.TenantID]int64, 1)
+	var need map[event.TenantID]int64
 	for i := range rows {
 		r := &rows[i]
 		if t == nil || t.tenant.ID != r.event.Tenant {
@@ -61,6 +61,9 @@ func (b *batch) admit(rows []draftRow) error {
 		most := t.tenant.Quotas.StoredBytes
 		if most == 0 || r.replay != nil || r.event.Topic.Reserved() {
 			continue
+		}
+		if need == nil {
+			need = make(map[event.TenantID]int64)
 		}
 		need[t.tenant.ID] += r.stored()
 		if used := t.used.Load() + b.usage[t.tenant.ID]; used+need[t.tenant.ID] > most {
