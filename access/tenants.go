@@ -1,6 +1,7 @@
 package access
 
 import (
+	"math"
 	"sync"
 
 	"github.com/carillon/carillon/event"
@@ -86,6 +87,12 @@ func (t *Tenants) Quotas(id event.TenantID) (event.Quotas, bool) {
 		return event.Quotas{}, false
 	}
 	return found.Quotas, true
+}
+
+// StreamsOf returns how many streams a tenant may have open; 0 is no bound.
+func (t *Tenants) StreamsOf(id event.TenantID) int {
+	quotas, _ := t.Quotas(id)
+	return int(min(quotas.Streams, math.MaxInt32))
 }
 
 // Count tells how many tenants there are.
