@@ -106,6 +106,17 @@ func (k *Keys) take(keys []*event.Key) {
 	k.mu.Unlock()
 }
 
+// ForgetTenant ends every key of a tenant that is deleted. The door stays shut, also if there is no other.
+func (k *Keys) ForgetTenant(id event.TenantID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for hash, e := range k.byHash {
+		if e.key.Tenant == id {
+			delete(k.byHash, hash)
+		}
+	}
+}
+
 // tell tells of what ends with a change of keys.
 func (k *Keys) tell(keys []*event.Key) {
 	if len(keys) > 0 && k.open.CompareAndSwap(true, false) {

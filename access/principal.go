@@ -23,6 +23,12 @@ func anybody() Principal {
 // May reports whether the principal may do what asks for the scope.
 func (p *Principal) May(scope event.Scope) bool { return event.Allows(p.Scopes, scope) }
 
+// WholeGateway reports whether the principal runs the gateway, and not only a tenant of it: it has the scope admin, and
+// none but the default tenant. It may make tenants and act for each of them.
+func (p *Principal) WholeGateway() bool {
+	return p.Tenant == event.DefaultTenant && p.May(event.ScopeAdmin)
+}
+
 // Reaches reports whether the topic is one of the principal's.
 func (p *Principal) Reaches(topic event.Topic) bool {
 	return len(p.Patterns) == 0 || event.MatchAny(p.Patterns, topic)

@@ -24,6 +24,7 @@ type Store interface {
 	store.Deliveries
 	Jobs
 	Keys
+	Tenants
 }
 
 // Keys is what the API does with stored keys; package access knows who they let in.
@@ -59,6 +60,9 @@ type Config struct {
 	// only, and the door looks at Host, Origin and Sec-Fetch-Site instead.
 	Access *access.Keys
 
+	// Tenants knows the tenants by their names.
+	Tenants *access.Tenants
+
 	// Hosts are names by which the gateway may be addressed besides localhost and loopback addresses, while there is no
 	// key. Without ports. May be empty.
 	Hosts []string
@@ -81,6 +85,8 @@ type API struct {
 	cfg      Config
 	store    Store
 	access   *access.Keys
+	tenants  *access.Tenants
+	rates    *rates
 	dispatch *dispatch.Dispatcher
 	streams  *stream.Hub
 	log      *slog.Logger
@@ -97,9 +103,9 @@ type API struct {
 // New makes an API. It registers its metrics, and panics if that was done before.
 func New(cfg Config) *API {
 	a := &API{
-		cfg: cfg, store: cfg.Store, access: cfg.Access, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
+		cfg: cfg, store: cfg.Store, access: cfg.Access, tenants: cfg.Tenants, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
 		metrics: newMetrics(cfg.Registerer), gathered: promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{}),
-		filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
+		rates: newRates(cfg.Tenants), filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
 	}
 	a.router = a.routes()
 	return a

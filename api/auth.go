@@ -10,7 +10,7 @@ import (
 
 // tenantOf returns the tenant whose things the request may see. It is zero, which is nobody's, for routes that anybody
 // may use.
-func tenantOf(r *http.Request) event.TenantID { return principalOf(r).Tenant }
+func tenantOf(r *http.Request) event.TenantID { return requestOf(r).tenant }
 
 // principalOf returns who the request comes from, as the door found.
 func principalOf(r *http.Request) *access.Principal { return &requestOf(r).principal }

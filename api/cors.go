@@ -16,10 +16,10 @@ func (a *API) cors() func(http.Handler) http.Handler {
 		// A function, because an empty list means everybody to this library.
 		AllowOriginFunc: func(_ *http.Request, origin string) bool { return a.originAllowed(origin) },
 		AllowedMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		// Any header, because the attributes of a CloudEvent are headers of the poster's own naming.
+		// Any header, Carillon-Tenant too, because the attributes of a CloudEvent are headers of the poster's own naming.
 		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{"Location", "Retry-After", "ETag", "Carillon-Event-Id", "Carillon-Webhook-Id",
-			"Idempotent-Replayed", "Preference-Applied"},
+			"Idempotent-Replayed", "Preference-Applied", "RateLimit", "RateLimit-Policy"},
 		MaxAge: 600,
 	})
 }

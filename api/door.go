@@ -28,7 +28,12 @@ func (a *API) door(next http.Handler) http.Handler {
 			a.refuse(w, r, *p)
 			return
 		}
-		requestOf(r).principal = who
+		tenant, p := a.actingFor(r, &who)
+		if p != nil {
+			a.refuse(w, r, *p)
+			return
+		}
+		requestOf(r).principal, requestOf(r).tenant = who, tenant
 		next.ServeHTTP(w, r)
 	})
 }

@@ -41,6 +41,7 @@ type gateway struct {
 	engine   *sqlite.Engine
 	dispatch *dispatch.Dispatcher
 	access   *access.Keys
+	tenants  *access.Tenants
 	metrics  *prometheus.Registry
 	log      *lockedBuffer
 }
@@ -92,6 +93,12 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if g.tenants, err = access.NewTenants(engine, func(id event.TenantID) {
+		g.access.ForgetTenant(id)
+		hub.EndTenant(id)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	guard := dispatch.NewGuard(dispatch.GuardConfig{AllowLoopback: func() bool { return true }})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/test"})
 
@@ -104,6 +111,7 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 		t.Fatal(err)
 	}
 	streams.Log, streams.Source = engine, "/carillon"
+	streams.Limits.PerTenant = g.tenants.StreamsOf
 	streams.Publish, streams.Wanted = g.dispatch.Publish, g.dispatch.Wanted
 	hub = stream.New(streams)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -112,7 +120,7 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 	run.Go(func() error { return g.access.Run(ctx) })
 
 	cfg := api.Config{
-		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Log: log, Access: g.access,
+		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Log: log, Access: g.access, Tenants: g.tenants,
 		Registerer: g.metrics, Gatherer: g.metrics, MaxBody: maxBody, OpenAPI: openAPIText(),
 		Console: web.Handler(), Ready: engine.Ready, Version: "test",
 	}
@@ -135,6 +143,7 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 		}
 		g.client.CloseIdleConnections()
 		server.Close()
+		g.tenants.Close()
 		g.access.Close()
 		g.dispatch.Close()
 		sender.Close()

@@ -14,6 +14,7 @@ const keyPath = "/v1/keys/"
 type keyDocument struct {
 	ID         event.ID        `json:"id"`
 	Name       string          `json:"name"`
+	Tenant     string          `json:"tenant"`
 	Scopes     []event.Scope   `json:"scopes"`
 	Topics     []event.Pattern `json:"topics"` // null: every topic
 	CreatedAt  stamp           `json:"created_at"`
@@ -28,9 +29,9 @@ type keyWithToken struct {
 	Key string `json:"key"`
 }
 
-func showKey(k *event.Key) keyDocument {
+func (a *API) showKey(k *event.Key) keyDocument {
 	doc := keyDocument{
-		ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: stamp(k.CreatedAt), ExpiresAt: stamp(k.ExpiresAt),
+		ID: k.ID, Name: k.Name, Tenant: a.tenants.Name(k.Tenant), Scopes: k.Scopes, CreatedAt: stamp(k.CreatedAt), ExpiresAt: stamp(k.ExpiresAt),
 		LastUsedAt: stamp(k.LastUsedAt), RevokedAt: stamp(k.RevokedAt),
 	}
 	if len(k.Patterns) > 0 {
@@ -45,8 +46,9 @@ const (
 	maxKeyLifetime = event.MaxKeyLifetime
 )
 
-// readKey reads what somebody wants a key to be.
-func readKey(members []member, now time.Time) (*event.Key, []event.FieldError) {
+// readKey reads what somebody wants a key to be. tenant is the name of the tenant that it is to be of; empty where none is
+// named.
+func readKey(members []member, now time.Time) (_ *event.Key, tenant string, _ []event.FieldError) {
 	k := &event.Key{ID: event.NewID()}
 	var bad []event.FieldError
 	for _, m := range members {
@@ -63,6 +65,13 @@ func readKey(members []member, now time.Time) (*event.Key, []event.FieldError) {
 			if k.Patterns, err = readValue[[]event.Pattern](m, "a list of topic patterns"); err == nil && len(k.Patterns) == 0 {
 				// Whoever makes such a list by a script means no topic, and not every one.
 				err = &event.FieldError{Field: m.name, Detail: "is empty; leave it out for a key that reaches every topic"}
+			}
+		case "tenant":
+			if m.null() {
+				continue
+			}
+			if tenant, err = readValue[string](m, "a text"); err == nil && tenant == "" {
+				err = &event.FieldError{Field: m.name, Detail: "is empty; leave it out for the tenant that the request is for"}
 			}
 		case "expires_in":
 			var lifetime span
@@ -87,7 +96,7 @@ func readKey(members []member, now time.Time) (*event.Key, []event.FieldError) {
 			bad = append(bad, fault)
 		}
 	}
-	return k, bad
+	return k, tenant, bad
 }
 
 // createKey makes a key. The first one ends that nobody is asked for one: it must be one that can make others, unless the
@@ -100,7 +109,7 @@ func (a *API) createKey(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	k, bad := readKey(members, time.Now())
+	k, tenant, bad := readKey(members, time.Now())
 	if a.access.Open() && len(k.Scopes) > 0 && !slices.Contains(k.Scopes, event.ScopeAdmin) && !faultIn(bad, "scopes") {
 		bad = append(bad, event.FieldError{Field: "scopes", Detail: "must have admin: with the first key every request needs one, " +
 			"and without an admin's nobody could make another"})
@@ -108,14 +117,24 @@ func (a *API) createKey(w http.ResponseWriter, r *http.Request) *problem {
 	if len(bad) > 0 {
 		return kindInvalid.in(bad...)
 	}
+	k.Tenant = tenantOf(r)
+	if tenant != "" {
+		if k.Tenant, p = a.tenantNamed(tenant, principalOf(r), "tenant"); p != nil {
+			return p
+		}
+	}
+	if a.access.Open() && k.Tenant != event.DefaultTenant {
+		return kindInvalid.in(event.FieldError{Field: "tenant", Detail: "must be " + event.DefaultTenantName + ", or be left out: " +
+			"with the first key every request needs one, and without an admin's of the whole gateway nobody could make another"})
+	}
 	token := event.NewKeyToken()
-	k.Tenant, k.Hash = tenantOf(r), event.HashKey(token)
+	k.Hash = event.HashKey(token)
 	if err := a.store.CreateKey(r.Context(), k); err != nil {
 		return a.storeProblem(r, "creating a key", err)
 	}
 	w.Header().Set("Location", keyPath+k.ID.String())
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusCreated, keyWithToken{showKey(k), token.Reveal()})
+	writeJSON(w, http.StatusCreated, keyWithToken{a.showKey(k), token.Reveal()})
 	return nil
 }
 
@@ -129,7 +148,7 @@ func (a *API) listKeys(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "listing keys", err)
 	}
-	writeList(w, list, showKey)
+	writeList(w, list, a.showKey)
 	return nil
 }
 
@@ -150,7 +169,7 @@ func (a *API) getKey(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return a.readProblem(r, "reading a key", err)
 	}
-	writeJSON(w, http.StatusOK, showKey(k))
+	writeJSON(w, http.StatusOK, a.showKey(k))
 	return nil
 }
 

@@ -26,7 +26,7 @@ func bearer(key string) headers { return headers{"Authorization", "Bearer " + ke
 
 // keyShown is a key as a client reads it.
 type keyShown struct {
-	ID, Name, Key                        string
+	ID, Name, Tenant, Key                string
 	Scopes, Topics                       []string
 	Created_at                           time.Time
 	Expires_at, Last_used_at, Revoked_at *time.Time
@@ -425,6 +425,12 @@ var routeScopes = map[string]event.Scope{
 	"POST /v1/deliveries/{id}/retry":       event.ScopeManage,
 	"POST /v1/deliveries/{id}/cancel":      event.ScopeManage,
 
+	"POST /v1/tenants":          event.ScopeAdmin,
+	"GET /v1/tenants":           event.ScopeAdmin,
+	"GET /v1/tenants/{name}":    event.ScopeAdmin,
+	"PATCH /v1/tenants/{name}":  event.ScopeAdmin,
+	"DELETE /v1/tenants/{name}": event.ScopeAdmin,
+
 	"GET /metrics":         event.ScopeAdmin,
 	"POST /v1/keys":        event.ScopeAdmin,
 	"GET /v1/keys":         event.ScopeAdmin,
@@ -445,7 +451,7 @@ func TestScopeOfEveryRoute(t *testing.T) {
 		"none": nil, "unknown": bearer(event.NewKeyToken().Reveal()), "revoked": bearer(ended.Key),
 	}
 	// What the request says does not matter: it may be refused for anything but for who sends it.
-	fill := strings.NewReplacer("{file}", "app.js", "{topic}", "t", "{pattern}", "t", "{id}", someID)
+	fill := strings.NewReplacer("{file}", "app.js", "{topic}", "t", "{pattern}", "t", "{id}", someID, "{name}", "acme")
 	ask := func(method, route string, h headers) int {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

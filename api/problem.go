@@ -36,12 +36,15 @@ var (
 	kindWrongState     = kind{"wrong-state", "Not possible in this state", http.StatusConflict}
 	kindConflict       = kind{"conflict", "It is being changed by others", http.StatusConflict}
 	kindKeyInFlight    = kind{"key-in-flight", "The first request with this key is still in flight", http.StatusConflict}
+	kindTaken          = kind{"already-exists", "There is one of this name already", http.StatusConflict}
 	kindPrecondition   = kind{"precondition-failed", "It was changed since", http.StatusPreconditionFailed}
 	kindTooLarge       = kind{"too-large", "The body is too large", http.StatusRequestEntityTooLarge}
 	kindMediaType      = kind{"unsupported-media-type", "The content type is not one that is taken here", http.StatusUnsupportedMediaType}
 	kindInvalid        = kind{"invalid", "The request is not acceptable", http.StatusUnprocessableEntity}
 	kindKeyReused      = kind{"key-reused", "The key was used for another request", http.StatusUnprocessableEntity}
 	kindTooManyStreams = kind{"too-many-streams", "Too many streams are open", http.StatusTooManyRequests}
+	kindTooManyEvents  = kind{"too-many-events", "Events are posted too fast", http.StatusTooManyRequests}
+	kindQuota          = kind{"quota-exceeded", "The tenant has as much as it may have", http.StatusTooManyRequests}
 	kindInternal       = kind{"internal", "Something went wrong in the gateway", http.StatusInternalServerError}
 	kindNoAnswer       = kind{"no-answer", "No webhook gave an answer", http.StatusBadGateway}
 	kindAnswerTooLarge = kind{"answer-too-large", "The webhook's answer is too large to be passed on", http.StatusBadGateway}
@@ -161,6 +164,9 @@ func (a *API) readProblem(r *http.Request, what string, err error) *problem {
 }
 
 func knownStoreProblem(err error) *problem {
+	if p := quotaProblem(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return kindNotFound.is("There is none with this id.")

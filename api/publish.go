@@ -62,6 +62,11 @@ func (a *API) publish(w http.ResponseWriter, r *http.Request, topic event.Topic)
 	if p != nil {
 		return p
 	}
+	if len(drafts) > 0 {
+		if p := a.meter(w, r, len(drafts)); p != nil {
+			return p
+		}
+	}
 	for _, d := range drafts {
 		d.Event.Matches = a.dispatch.Match(d.Event)
 	}

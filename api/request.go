@@ -15,6 +15,7 @@ import (
 type request struct {
 	id        event.ID // made when first asked for
 	principal access.Principal
+	tenant    event.TenantID // that the request is for
 	written   *answerWriter
 }
 

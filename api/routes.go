@@ -32,19 +32,19 @@ func (a *API) routes() *chi.Mux {
 	m.Group(func(m chi.Router) {
 		m.Use(a.door)
 
-		// Each asks for a scope. What is the gateway's as a whole, and not a tenant's, asks for admin.
+		// Each asks for a scope. What is the gateway's as a whole, and not a tenant's, asks for an admin of all of it.
 		publish, subscribe := a.asking(event.ScopePublish), a.asking(event.ScopeSubscribe)
 		manage, admin := a.asking(event.ScopeManage), a.asking(event.ScopeAdmin)
 
-		m.Get("/metrics", admin(a.serveMetrics))
+		m.Get("/metrics", a.askingGateway(a.serveMetrics))
 
-		m.Post("/v1/events", publish(a.publishCloudEvents))
+		m.Post("/v1/events", publish(a.metering(a.publishCloudEvents)))
 		m.Get("/v1/events", subscribe(a.listEvents))
 		m.Get("/v1/events/{id}", subscribe(a.getEvent))
 		m.Get("/v1/events/{id}/payload", subscribe(a.getPayload))
 
 		m.Get("/v1/topics", subscribe(a.listTopics))
-		m.Post("/v1/topics/{topic}/events", publish(a.publishToTopic))
+		m.Post("/v1/topics/{topic}/events", publish(a.metering(a.publishToTopic)))
 
 		m.Get("/v1/topics/{topic}/events", subscribe(a.pollEvents))
 
@@ -78,6 +78,12 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/v1/keys", admin(a.listKeys))
 		m.Get("/v1/keys/{id}", admin(a.getKey))
 		m.Delete("/v1/keys/{id}", admin(a.revokeKey))
+
+		m.Post("/v1/tenants", a.askingGateway(a.createTenant))
+		m.Get("/v1/tenants", a.askingGateway(a.listTenants))
+		m.Get("/v1/tenants/{name}", a.askingGateway(a.getTenant))
+		m.Patch("/v1/tenants/{name}", a.askingGateway(a.patchTenant))
+		m.Delete("/v1/tenants/{name}", a.askingGateway(a.deleteTenant))
 	})
 	return m
 }

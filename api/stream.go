@@ -82,7 +82,8 @@ func (a *API) setStreamFilter(sub *stream.Subscription, source string) (err erro
 // subscribeAs makes a subscription that of who sent the request.
 func subscribeAs(r *http.Request, sub *stream.Subscription) {
 	who := principalOf(r)
-	sub.Tenant, sub.Key, sub.Expires, sub.Address = who.Tenant, who.KeyText(), who.Expires, remoteOf(r)
+	sub.Tenant, sub.Key, sub.Expires, sub.Address = tenantOf(r), who.KeyText(), who.Expires, remoteOf(r)
+	sub.Hidden = sub.Tenant != who.Tenant
 }
 
 // serveStream answers with a stream, of lines if those are what the client accepts. field names each pattern's place in
@@ -107,7 +108,7 @@ func (a *API) serveStream(w http.ResponseWriter, r *http.Request, sub stream.Sub
 
 // tooManyStreams is for clients that take an error for one: an EventSource is told in its stream.
 var tooManyStreams = problem{kind: kindTooManyStreams, retryAfter: 10,
-	detail: "As many streams as the gateway allows are open already: in all, or from this address or with this key."}
+	detail: "As many streams as the gateway allows are open already: in all, of the tenant, from this address or with this key."}
 
 // acceptsLines reports whether the client asks for NDJSON by name.
 func acceptsLines(r *http.Request) bool {

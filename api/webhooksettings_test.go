@@ -184,7 +184,11 @@ func selfSigned(t *testing.T) (certificate, key string) {
 
 func TestWhatAnotherTenantHasIsNotThere(t *testing.T) {
 	g := newGateway(t, nil)
-	const other = event.DefaultTenant + 1
+	theirs := &event.Tenant{Name: "other"}
+	if err := g.engine.CreateTenant(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	other := theirs.ID
 	hook := &event.Webhook{
 		ID: event.NewID(), Tenant: other, URL: "https://example.com/", Topics: []event.Pattern{"a"}, Secret: someSecret,
 		Timeout: event.DefaultTimeout, MaxInFlight: 1, Enabled: true,

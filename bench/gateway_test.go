@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
@@ -45,19 +46,29 @@ func newGateway(b *testing.B) *gateway {
 	if err != nil {
 		b.Fatal(err)
 	}
+	keys, err := access.New(access.Config{Store: engine, Log: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	tenants, err := access.NewTenants(engine, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
 	hub := stream.New(stream.Config{Log: engine, Source: "/carillon", Metrics: registry})
 	others.Go(func() { check(b, dispatcher.Run(ctx)) })
 	others.Go(func() { check(b, hub.Run(ctx)) })
 	handler := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log, Registerer: registry, Gatherer: registry,
 		MaxBody: 1 << 20, Ready: engine.Ready, Version: "bench",
-		Console: web.Handler(),
+		Console: web.Handler(), Access: keys, Tenants: tenants,
 	})
 	base, stopServer := serve(b, handler)
 	b.Cleanup(func() {
 		cancel()
 		stopServer()
 		others.Wait()
+		keys.Close()
+		tenants.Close()
 		dispatcher.Close()
 		sender.Close()
 		stopEngine()

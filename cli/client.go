@@ -16,6 +16,8 @@ import (
 type client struct {
 	URL string       `name:"url" group:"gateway" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where the gateway is."`
 	Key event.Secret `group:"gateway" placeholder:"KEY" help:"The key to show it. The environment is the better place: other users can see a command line."`
+
+	Tenant string `group:"gateway" placeholder:"NAME" help:"The tenant to act for, if that is not the key's own: for who runs the whole gateway."`
 }
 
 // base checks the gateway's URL.
@@ -33,6 +35,9 @@ func (c *client) header() http.Header {
 	h := http.Header{"User-Agent": {"carillon-cli/" + version}}
 	if c.Key != "" {
 		h.Set("Authorization", "Bearer "+c.Key.Reveal())
+	}
+	if c.Tenant != "" {
+		h.Set("Carillon-Tenant", c.Tenant)
 	}
 	return h
 }

@@ -50,6 +50,9 @@ func (c *createKeyCommand) Run(ctx context.Context, p *Process) error {
 	if c.Expires < 0 || c.Expires > event.MaxKeyLifetime {
 		return usageError{errors.New("--expires must be at most ten years")}
 	}
+	if c.Data != "" && c.Client.Tenant != "" && c.Client.Tenant != event.DefaultTenantName {
+		return usageError{errors.New("--data makes keys of the default tenant only; make those of others with one of them, through the gateway")}
+	}
 	if c.Data != "" {
 		return c.createOffline(ctx, p)
 	}
@@ -72,6 +75,7 @@ func (c *createKeyCommand) Run(ctx context.Context, p *Process) error {
 type madeKey struct {
 	ID        event.ID      `json:"id"`
 	Name      string        `json:"name"`
+	Tenant    string        `json:"tenant"`
 	Scopes    []event.Scope `json:"scopes"`
 	CreatedAt time.Time     `json:"created_at"`
 	ExpiresAt *time.Time    `json:"expires_at"`
@@ -101,7 +105,7 @@ func (c *createKeyCommand) createOffline(ctx context.Context, p *Process) error 
 	if err := storeKey(ctx, c.Data, k); err != nil {
 		return err
 	}
-	made := madeKey{ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt, Key: token.Reveal()}
+	made := madeKey{ID: k.ID, Name: k.Name, Tenant: event.DefaultTenantName, Scopes: k.Scopes, CreatedAt: k.CreatedAt, Key: token.Reveal()}
 	if !k.ExpiresAt.IsZero() {
 		made.ExpiresAt = &k.ExpiresAt
 	}
@@ -137,13 +141,18 @@ type listKeysCommand struct {
 
 // Run prints all pages.
 func (c *listKeysCommand) Run(ctx context.Context, p *Process) error {
+	return c.Client.printList(ctx, p, "v1", "keys")
+}
+
+// printList prints all pages of a list, one thing a line.
+func (c *client) printList(ctx context.Context, p *Process, path ...string) error {
 	page := ""
 	for {
 		query := url.Values{"limit": {"500"}}
 		if page != "" {
 			query.Set("page", page)
 		}
-		answer, err := c.Client.ask(ctx, http.MethodGet, []string{"v1", "keys"}, query, nil)
+		answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
 		if err != nil {
 			return err
 		}
@@ -154,8 +163,8 @@ func (c *listKeysCommand) Run(ctx context.Context, p *Process) error {
 		if err := json.Unmarshal(answer, &list); err != nil {
 			return fmt.Errorf("reading the answer: %w", err)
 		}
-		for _, key := range list.Data {
-			if _, err := fmt.Fprintf(p.Stdout, "%s\n", key); err != nil {
+		for _, one := range list.Data {
+			if _, err := fmt.Fprintf(p.Stdout, "%s\n", one); err != nil {
 				return err
 			}
 		}

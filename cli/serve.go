@@ -21,6 +21,7 @@ import (
 	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
+	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/store/sqlite"
 	"github.com/carillon/carillon/stream"
@@ -91,6 +92,14 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return err
 	}
 	defer keys.Close()
+	tenants, err := access.NewTenants(engine, func(id event.TenantID) {
+		keys.ForgetTenant(id)
+		hub.EndTenant(id)
+	})
+	if err != nil {
+		return err
+	}
+	defer tenants.Close()
 	if keys.Open() {
 		if err := c.checkOpen(address); err != nil {
 			return err
@@ -115,14 +124,14 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	}
 	defer dispatcher.Close()
 	hub = stream.New(stream.Config{
-		Log: engine, Source: c.Source, Limits: c.streamLimits(), MaxAge: c.StreamMaxAge, WriteTimeout: c.StreamStall,
+		Log: engine, Source: c.Source, Limits: c.streamLimits(tenants), MaxAge: c.StreamMaxAge, WriteTimeout: c.StreamStall,
 		Publish: dispatcher.Publish, Wanted: dispatcher.Wanted, Logger: log, Metrics: registry,
 	})
 	gateway := api.New(api.Config{
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
 		Registerer: registry, Gatherer: registry,
 		MaxBody: int64(c.MaxBody),
-		Access:  keys, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
+		Access:  keys, Tenants: tenants, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
 		OpenAPI: p.OpenAPI, Console: web.Handler(),
 		Ready: engine.Ready, Version: version,
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/carillon/carillon/access"
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/stream"
@@ -104,8 +105,8 @@ func (c *serveCommand) retention() store.Retention {
 }
 
 // streamLimits bounds how many streams may be open.
-func (c *serveCommand) streamLimits() stream.Limits {
-	limits := stream.Limits{Total: c.Streams, PerKey: c.StreamsPerKey, PerAddress: c.StreamsPerAddress}
+func (c *serveCommand) streamLimits(tenants *access.Tenants) stream.Limits {
+	limits := stream.Limits{PerTenant: tenants.StreamsOf, Total: c.Streams, PerKey: c.StreamsPerKey, PerAddress: c.StreamsPerAddress}
 	if limits.Total == 0 {
 		limits.Total = maxStreams()
 	}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,15 +23,22 @@ const (
 // otherwise announce itself for ever.
 func ownTopic(t event.Topic) bool { return strings.HasPrefix(string(t), "_") }
 
-// Publish appends events of the gateway's own, with the webhooks that match them.
+// Publish appends events of the gateway's own, with the webhooks that match them: all those of one tenant at once. Those of
+// a tenant that was deleted meanwhile are nobody's to hear.
 func (d *Dispatcher) Publish(ctx context.Context, events []*event.Event) error {
-	drafts := make([]store.Draft, len(events))
-	for i, ev := range events {
+	var tenants []event.TenantID
+	drafts := make(map[event.TenantID][]store.Draft, 1)
+	for _, ev := range events {
 		ev.Matches = d.Match(ev)
-		drafts[i].Event = ev
+		if drafts[ev.Tenant] == nil {
+			tenants = append(tenants, ev.Tenant)
+		}
+		drafts[ev.Tenant] = append(drafts[ev.Tenant], store.Draft{Event: ev})
 	}
-	if _, err := d.store.Append(ctx, drafts); err != nil {
-		return fmt.Errorf("append what the gateway has to say: %w", err)
+	for _, tenant := range tenants {
+		if _, err := d.store.Append(ctx, drafts[tenant]); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("append what the gateway has to say: %w", err)
+		}
 	}
 	return nil
 }

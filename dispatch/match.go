@@ -67,6 +67,9 @@ func (m *matcher) apply(changes []store.WebhookChange) {
 		delete(m.conditions, w.ID)
 		if c.Deleted {
 			index.Set(w.ID, nil)
+			if index.Len() == 0 {
+				delete(m.tenants, w.Tenant) // it may be the last of a tenant that is deleted
+			}
 			continue
 		}
 		index.Set(w.ID, w.Topics)

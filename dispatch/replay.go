@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/carillon/carillon/event"
@@ -101,6 +102,10 @@ func (d *Dispatcher) stepJobs(ctx context.Context, running []store.Job, allowed 
 // stepJob carries one job on and reports whether it has ended.
 func (d *Dispatcher) stepJob(ctx context.Context, j store.Job, allowed map[event.ID]float64) (ended bool, err error) {
 	job, reopened, err := d.store.StepJob(ctx, j.ID, int(allowed[j.ID]))
+	if errors.Is(err, store.ErrNotFound) {
+		delete(allowed, j.ID) // its tenant was deleted
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}

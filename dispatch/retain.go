@@ -28,7 +28,7 @@ func (d *Dispatcher) retain(ctx context.Context) error {
 }
 
 func (d *Dispatcher) retainOnce(ctx context.Context) {
-	events, expired, logged := 0, 0, 0
+	events, expired, logged, purged := 0, 0, 0, 0
 	for ctx.Err() == nil {
 		step, err := d.store.Trim(ctx, d.retention)
 		if err != nil {
@@ -41,6 +41,7 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 		expired += step.Expired
 		d.released(step.Released)
 		logged += step.Logged
+		purged += step.Purged
 		d.metrics.logged.Add(float64(step.Logged))
 		d.metrics.trimmed.Add(float64(step.Events))
 		d.metrics.expired.Add(float64(step.Expired))
@@ -54,6 +55,9 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 	}
 	if events > 0 || logged > 0 {
 		d.log.Log(ctx, level, "retention removed events", "events", events, "deliveries_expired", expired, "deliveries_ended", logged)
+	}
+	if purged > 0 {
+		d.log.Info("what deleted tenants have left was removed", "events", purged)
 	}
 }
 

@@ -35,6 +35,18 @@ var (
 	ErrUnknown = errors.New("outcome unknown")
 )
 
+// QuotaError refuses what would be more than a tenant may have. Nothing was stored.
+type QuotaError struct {
+	Quota string // as the API names it: stored_bytes or webhooks
+	Limit int64
+	Used  int64 // before
+}
+
+// Error implements error.
+func (e *QuotaError) Error() string {
+	return fmt.Sprintf("the tenant has %d of %d %s", e.Used, e.Limit, e.Quota)
+}
+
 // GoneError is returned to a reader whose cursor retention has passed.
 type GoneError struct {
 	// Trimmed is the highest cursor that retention removed: reading can go on after it.

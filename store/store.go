@@ -15,6 +15,7 @@ type Engine interface {
 	Deliveries
 	Jobs
 	Keys
+	Tenants
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -33,7 +34,8 @@ type Log interface {
 	// Append stores the drafts, all of them or none, and returns a receipt for each in the same order. A draft whose
 	// idempotency key was used within the window stores nothing and has the first receipt again, as Replayed; ErrKeyReused
 	// if its fingerprint is another one. The engine sets Cursor and Time of each stored event, and keeps the event: the
-	// caller must not change it any more.
+	// caller must not change it any more. [*QuotaError] if a tenant would store more bytes than it may, the gateway's own
+	// events aside, and ErrNotFound for a tenant that is not there.
 	Append(ctx context.Context, drafts []Draft) ([]Receipt, error)
 
 	// Replayed answers what Append would answer to a draft whose key was used within the window, and stores nothing: the
@@ -71,7 +73,8 @@ type Log interface {
 
 	// Trim removes one small step of what retention no longer keeps: the oldest events with their deliveries and attempts,
 	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago.
-	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled.
+	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled, and removes what
+	// deleted tenants have left.
 	Trim(ctx context.Context, r Retention) (Trimmed, error)
 }
 
@@ -176,6 +179,7 @@ type Trimmed struct {
 	Expired int  // deliveries that were still owed, failed with [event.ReasonExpired]
 	Logged  int  // ended deliveries that left the delivery log before their events
 	Swept   int  // deliveries canceled behind a webhook's line
+	Purged  int  // events of deleted tenants; they are not among Events
 	More    bool // there is more to do now
 
 	// Released are the webhooks of which rows with an order key expired: what was parked behind them is not any more.
@@ -199,7 +203,8 @@ type List[T any] struct {
 
 // Webhooks is the configuration of who gets what. It is small, kept in memory by every node and read there.
 type Webhooks interface {
-	// CreateWebhook stores a webhook and sets its Version and times.
+	// CreateWebhook stores a webhook and sets its Version and times. [*QuotaError] if its tenant has as many as it may;
+	// ErrNotFound if there is no such tenant.
 	CreateWebhook(ctx context.Context, w *event.Webhook) error
 
 	// UpdateWebhook replaces a webhook's settings, if its version is still w.Version (ErrConflict), and sets its new
@@ -419,7 +424,8 @@ const (
 // Keys is the configuration of who may come in. It is small, kept in memory by every node and read there. A key that has
 // expired or was revoked stays, to be asked about.
 type Keys interface {
-	// CreateKey stores a key and sets its CreatedAt. ErrConflict if there is one with its id or its hash.
+	// CreateKey stores a key and sets its CreatedAt. ErrConflict if there is one with its id or its hash, ErrNotFound if there
+	// is no such tenant.
 	CreateKey(ctx context.Context, k *event.Key) error
 
 	Key(ctx context.Context, tenant event.TenantID, id event.ID) (*event.Key, error)

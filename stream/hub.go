@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -117,7 +116,8 @@ type Hub struct {
 	watch    *watcher // nil until there is a socket
 	watching sync.WaitGroup
 	polls    map[*subscriber]struct{}
-	revoked  map[string]struct{} // keys that were ended: they open no streams any more
+	revoked  map[string]struct{}         // keys that were ended: they open no streams any more
+	gone     map[event.TenantID]struct{} // tenants that were
 }
 
 // New returns a hub. Streams can be opened at once; they carry events while [Hub.Run] runs.
@@ -144,12 +144,13 @@ func New(cfg Config) *Hub {
 			maxEvents: orDefault(cfg.RingEvents, DefaultRingEvents),
 			maxBytes:  orDefault(cfg.RingBytes, DefaultRingBytes),
 		},
-		seats:    seats{limits: cfg.Limits, byKey: make(map[string]int), byAddress: make(map[netip.Addr]int)},
+		seats:    newSeats(cfg.Limits),
 		news:     presence{publish: cfg.Publish, wanted: cfg.Wanted, wake: make(chan struct{}, 1)},
 		filtered: make(map[string]*shard),
 		streams:  make(map[event.ID]*subscriber),
 		polls:    make(map[*subscriber]struct{}),
 		revoked:  make(map[string]struct{}),
+		gone:     make(map[event.TenantID]struct{}),
 	}
 	for range orDefault(cfg.Shards, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h, "", nil))
@@ -335,6 +336,9 @@ func (h *Hub) shardFor(source string, f *filter.Filter) *shard {
 func (h *Hub) join(s *subscriber, sub Subscription) bool {
 	h.mu.Lock()
 	_, revoked := h.revoked[s.key]
+	if _, gone := h.gone[s.tenant]; gone {
+		revoked = true
+	}
 	s.revoked.Store(revoked)
 	if h.over || revoked {
 		h.mu.Unlock()
@@ -370,7 +374,7 @@ func (h *Hub) leave(s *subscriber) {
 		}
 	}
 	h.mu.Unlock()
-	h.seats.free(s.key, s.address.Addr())
+	h.seats.free(s.tenant, s.key, s.address.Addr())
 	if !s.id.IsZero() {
 		h.metrics.open.Dec()
 		h.went(s)

@@ -62,7 +62,7 @@ func (s *subscriber) info() (Info, bool) {
 	at := s.reached()
 	return Info{
 		ID: s.id, Patterns: s.group.patterns, Filter: s.shard.source, Format: s.form.format(), Named: s.form.named(),
-		Key: s.key, Address: s.address, Opened: time.UnixMilli(s.opened),
+		Key: s.shownKey(), Address: s.address, Opened: time.UnixMilli(s.opened),
 		Cursor: at, Lag: int64(max(head, at) - at), CatchingUp: s.state == catchingUp,
 	}, true
 }

@@ -35,13 +35,13 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 	case <-ctx.Done():
 		return Polled{}, ctx.Err()
 	}
-	if !h.seats.take(sub.Key, sub.Address.Addr()) {
+	if !h.seats.take(sub.Tenant, sub.Key, sub.Address.Addr()) {
 		h.metrics.refused.Inc()
 		return Polled{}, ErrFull
 	}
 	start, err := sub.Start.resolve(ctx, h.log)
 	if err != nil {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		return Polled{}, err
 	}
 	s := &subscriber{
@@ -51,7 +51,7 @@ func (h *Hub) Poll(ctx context.Context, sub Subscription, limit int, wait time.D
 	s.shown.Store(uint64(s.position))
 	polled := Polled{Next: start.position, Gap: start.told == gap, Oldest: start.oldest}
 	if !h.join(s, sub) {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		if s.revoked.Load() {
 			return Polled{}, ErrExpired
 		}

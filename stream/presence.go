@@ -67,7 +67,7 @@ func (h *Hub) tell(s *subscriber, topic event.Topic, closed *time.Time) {
 		return
 	}
 	news := presenceNews{
-		Stream: s.id, Topics: s.group.patterns[:min(len(s.group.patterns), toldTopics)], Asked: len(s.group.patterns), Opened: time.UnixMilli(s.opened).UTC(), Closed: closed, Key: s.key,
+		Stream: s.id, Topics: s.group.patterns[:min(len(s.group.patterns), toldTopics)], Asked: len(s.group.patterns), Opened: time.UnixMilli(s.opened).UTC(), Closed: closed, Key: s.shownKey(),
 		Cursor: event.Cursor(s.shown.Load()),
 	}
 	if s.address.IsValid() {

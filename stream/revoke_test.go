@@ -117,3 +117,29 @@ func TestPollEndsWithItsKey(t *testing.T) {
 		t.Errorf("open are %+v", open)
 	}
 }
+
+// A tenant that is deleted takes all of its streams with it, with whatever key they were opened, and opens no more.
+func TestEndTenant(t *testing.T) {
+	overEach(t, stream.Config{}, func(t *testing.T, log *memLog, hub *stream.Hub, _ func(), get func() *http.Response) {
+		sub := subscribe("a")
+		sub.Tenant = tenantB
+		other := openStream(t, hub, sub)
+		other.block()
+		open, more := get(), get()
+		awaitStreams(t, hub, 2)
+		if n := hub.Open(tenantA); n != 2 {
+			t.Errorf("%d streams of the tenant are open", n)
+		}
+		hub.EndTenant(tenantA)
+		expects(t, open)
+		expects(t, more)
+		awaitStreams(t, hub, 0)
+		expects(t, get()) // it came too late
+		log.append(tenantB, "a", []byte("1"))
+		other.want("1")
+		other.close()
+		if _, err := hub.Poll(t.Context(), subscribe("a"), 1, time.Minute); !errors.Is(err, stream.ErrExpired) {
+			t.Errorf("a poll: %v", err)
+		}
+	})
+}

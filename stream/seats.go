@@ -3,6 +3,8 @@ package stream
 import (
 	"net/netip"
 	"sync"
+
+	"github.com/carillon/carillon/event"
 )
 
 // Limits bound how many streams may be open. Zero is no bound.
@@ -10,6 +12,9 @@ type Limits struct {
 	Total      int
 	PerKey     int // of streams that came in with the same key
 	PerAddress int // of streams from the same address; loopback addresses are not counted
+
+	// PerTenant says how many streams of a tenant may be open. It must be quick and must not call the hub. nil: no bound.
+	PerTenant func(event.TenantID) int
 }
 
 // seats counts open streams. Safe for concurrent use.
@@ -20,10 +25,17 @@ type seats struct {
 	total     int
 	byKey     map[string]int
 	byAddress map[netip.Addr]int
+	byTenant  map[event.TenantID]int
+}
+
+func newSeats(limits Limits) seats {
+	return seats{
+		limits: limits, byKey: make(map[string]int), byAddress: make(map[netip.Addr]int), byTenant: make(map[event.TenantID]int),
+	}
 }
 
 // take gives a stream its place. It is false, and nothing is taken, if one of the limits has been reached.
-func (s *seats) take(key string, address netip.Addr) bool {
+func (s *seats) take(tenant event.TenantID, key string, address netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	full := func(limit, n int) bool { return limit > 0 && n >= limit }
@@ -37,7 +49,11 @@ func (s *seats) take(key string, address netip.Addr) bool {
 	if counted && full(s.limits.PerAddress, s.byAddress[place]) {
 		return false
 	}
+	if s.limits.PerTenant != nil && full(s.limits.PerTenant(tenant), s.byTenant[tenant]) {
+		return false
+	}
 	s.total++
+	s.byTenant[tenant]++
 	if key != "" {
 		s.byKey[key]++
 	}
@@ -59,10 +75,11 @@ func counted(address netip.Addr) (netip.Addr, bool) {
 	return address, true
 }
 
-func (s *seats) free(key string, address netip.Addr) {
+func (s *seats) free(tenant event.TenantID, key string, address netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total--
+	lower(s.byTenant, tenant)
 	if key != "" {
 		lower(s.byKey, key)
 	}
@@ -75,6 +92,13 @@ func lower[K comparable](counts map[K]int, key K) {
 	if counts[key]--; counts[key] == 0 {
 		delete(counts, key)
 	}
+}
+
+// takenBy tells how many streams of a tenant are open, polls counted.
+func (s *seats) takenBy(tenant event.TenantID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byTenant[tenant]
 }
 
 func (s *seats) taken() int {

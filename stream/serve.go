@@ -28,6 +28,7 @@ type Subscription struct {
 	FilterSource string // what Filter was compiled from: who has the same shares its evaluation
 
 	Key     string         // who opens the stream, for limits, lists and [Hub.EndKey]; empty: nobody in particular
+	Hidden  bool           // the tenant is not told Key: it is another's
 	Address netip.AddrPort // where from
 	Expires time.Time      // when what it was opened with is no longer valid: the stream is told so and ends; zero: never
 }
@@ -64,7 +65,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	case <-r.Context().Done():
 		return nil
 	}
-	if !h.seats.take(sub.Key, sub.Address.Addr()) {
+	if !h.seats.take(sub.Tenant, sub.Key, sub.Address.Addr()) {
 		h.metrics.refused.Inc()
 		if sub.Format == Lines {
 			return ErrFull
@@ -74,7 +75,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	}
 	start, err := sub.Start.resolve(r.Context(), h.log)
 	if err != nil || h.hasEnded() {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		h.turnAway(w, sub.Format, "", h.comeBack())
 		if r.Context().Err() != nil || h.hasEnded() {
 			return nil
@@ -86,14 +87,14 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	}
 	s := &subscriber{
 		hub: h, tenant: sub.Tenant, form: formOf(sub.Format, sub.Named),
-		id: event.NewID(), key: sub.Key, address: sub.Address, opened: time.Now().UnixMilli(), until: h.closing(sub.Expires),
+		id: event.NewID(), key: sub.Key, hidden: sub.Hidden, address: sub.Address, opened: time.Now().UnixMilli(), until: h.closing(sub.Expires),
 		position: start.position, told: start.position, wrote: h.now(),
 	}
 	s.token = !sub.Expires.IsZero() && s.until.Equal(sub.Expires)
 	s.shown.Store(uint64(s.position))
 	s.sock, err = h.takeOver(w, r, h.watcher)
 	if err != nil {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		return fmt.Errorf("take over a connection: %w", err)
 	}
 	if s.sock == nil {
@@ -102,7 +103,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	}
 	s.rest = append(appendHead(nil, header), h.opening(sub.Format, start)...)
 	if !h.join(s, sub) {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		s.rest = append(appendHead(nil, header), s.unseated()...)
 		_, _ = s.sock.write(s.rest)
 		s.sock.finish()
@@ -166,7 +167,7 @@ func (h *Hub) carry(ctx context.Context, w http.ResponseWriter, s *subscriber, s
 	s.hurry = out.hurry
 	w.WriteHeader(http.StatusOK)
 	if !h.join(s, sub) {
-		h.seats.free(sub.Key, sub.Address.Addr())
+		h.seats.free(sub.Tenant, sub.Key, sub.Address.Addr())
 		return out.send(s.unseated())
 	}
 	defer h.leave(s)

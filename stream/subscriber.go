@@ -67,6 +67,16 @@ type subscriber struct {
 	state state       // guarded by the shard's lock
 	form  form
 	token bool // until is when what it came in with expires
+
+	hidden bool // its tenant is not told the key
+}
+
+// shownKey is the key as the stream's tenant may know it.
+func (s *subscriber) shownKey() string {
+	if s.hidden {
+		return ""
+	}
+	return s.key
 }
 
 // next returns a piece of what comes after the position, empty if there is nothing. own says that it is the caller's to

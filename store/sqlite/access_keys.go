@@ -37,7 +37,7 @@ func (a *accessKeys) load(c *conn) error {
 	a.byHash = make(map[event.KeyHash]event.ID)
 	a.watchers = make(map[int]func([]*event.Key))
 	return c.each(`SELECT num, id, tenant, name, hash, scopes, topics, created, expires, used, revoked FROM access_key
-		ORDER BY num`, nil,
+		WHERE tenant IN `+standingTenants+` ORDER BY num`, nil,
 		func(s *sqlite3.Stmt) (bool, error) {
 			k := &storedKey{num: s.ColumnInt64(0), key: &event.Key{
 				ID:         columnID(s, 1),
@@ -121,6 +121,22 @@ func (a *accessKeys) publish(changed map[event.ID]*storedKey, news []event.ID) {
 	for _, tell := range watchers {
 		tell(told)
 	}
+}
+
+// expel forgets all keys of a tenant that is deleted.
+func (a *accessKeys) expel(tenant event.TenantID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ordered := make([]*storedKey, 0, len(a.ordered))
+	for _, k := range a.ordered {
+		if k.key.Tenant != tenant {
+			ordered = append(ordered, k)
+			continue
+		}
+		delete(a.byID, k.key.ID)
+		delete(a.byHash, k.key.Hash)
+	}
+	a.ordered = ordered
 }
 
 // watch implements [store.Keys.WatchKeys].

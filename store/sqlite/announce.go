@@ -63,9 +63,9 @@ func encodeEvents(events []*event.Event) ([]draftRow, error) {
 }
 
 // announce appends an event of the gateway's own, unless it is in the log: a write whose outcome was unknown is made
-// again with the same events.
+// again with the same events. Of a tenant that is deleted there is nothing to say to anybody.
 func (b *batch) announce(r *draftRow) error {
-	if r == nil {
+	if r == nil || b.e.tenants.get(r.event.Tenant) == nil {
 		return nil
 	}
 	there, err := b.c.number(`SELECT 1 FROM event WHERE id = ?`, r.event.ID)

@@ -49,13 +49,14 @@ func (e *Engine) Backlog(ctx context.Context, webhook event.ID, now time.Time, l
 
 // lineOf returns a webhook's number and line; 0 if there is no such webhook.
 func lineOf(c *conn, webhook event.ID) (num, line int64, err error) {
-	_, err = c.first(`SELECT num, line FROM webhook WHERE id = ? AND deleted = 0`, []any{webhook},
+	_, err = c.first(`SELECT num, line FROM webhook WHERE id = ? AND deleted = 0 AND tenant IN `+standingTenants, []any{webhook},
 		func(s *sqlite3.Stmt) { num, line = s.ColumnInt64(0), s.ColumnInt64(1) })
 	return num, line, err
 }
 
 const duesSQL = `SELECT w.id, (SELECT d.due FROM delivery d WHERE d.webhook = w.num AND d.line = w.line AND d.state = 0
-	AND d.parked = 0 ORDER BY d.due LIMIT 1) AS due FROM webhook w WHERE w.deleted = 0 AND due IS NOT NULL`
+	AND d.parked = 0 ORDER BY d.due LIMIT 1) AS due FROM webhook w
+	WHERE w.deleted = 0 AND +w.tenant IN ` + standingTenants + ` AND due IS NOT NULL`
 
 // Dues implements [store.Deliveries].
 func (e *Engine) Dues(ctx context.Context) (dues map[event.ID]time.Time, err error) {

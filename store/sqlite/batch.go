@@ -50,6 +50,10 @@ type batch struct {
 	swept      []event.ID              // webhooks without a row behind their line
 	keysHere   map[event.ID]*storedKey // changed by this batch
 	keyNews    []event.ID              // created or revoked by this batch, in order
+
+	usage       map[event.TenantID]int64 // bytes that each tenant stores from this batch on
+	tenantsHere []*event.Tenant          // changed by this batch
+	purged      []event.TenantID         // of which nothing is left
 }
 
 func newBatch(e *Engine) *batch {
@@ -109,6 +113,9 @@ func (b *batch) flush() error {
 			return err
 		}
 	}
+	if err := b.flushUsage(); err != nil {
+		return err
+	}
 	old := &b.e.state
 	if b.next == old.next && b.lastTime == old.lastTime && b.trimmed == old.trimmed && b.floor == old.floor &&
 		b.logBytes == old.logBytes && b.logAt == old.logAt {
@@ -144,4 +151,6 @@ func (b *batch) publish() {
 	}
 	e.hooks.publish(b.changed, b.forgotten)
 	e.accessKeys.publish(b.keysHere, b.keyNews)
+	b.publishUsage()
+	b.publishTenants()
 }

@@ -172,6 +172,7 @@ func (m *matchedEvent) unrecorded(c *conn, d *event.Delivery, match event.Match)
 
 // Delivery implements [store.Deliveries].
 func (e *Engine) Delivery(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (d event.Delivery, attempts []event.Attempt, err error) {
+	tenant = e.tenants.standing(tenant)
 	err = e.read(ctx, func(c *conn) error {
 		m, found, err := readMatched(c, tenant, matchedAt, id.Event)
 		if err != nil {

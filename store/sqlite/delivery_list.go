@@ -37,6 +37,7 @@ func parsePlace(token string) (p deliveryPlace, err error) {
 
 // ListDeliveries implements [store.Deliveries].
 func (e *Engine) ListDeliveries(ctx context.Context, tenant event.TenantID, f store.DeliveryFilter, p store.Page) (list store.List[event.Delivery], err error) {
+	tenant = e.tenants.standing(tenant)
 	err = e.read(ctx, func(c *conn) error {
 		if !f.Event.IsZero() {
 			return listOfEvent(c, tenant, f, p, &list)

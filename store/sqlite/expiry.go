@@ -86,6 +86,9 @@ const expiredSQL = `SELECT d.cursor, w.id, w.line, d.order_key FROM delivery d C
 func (e *expiry) rows(through event.Cursor) error {
 	return e.b.c.each(expiredSQL, []any{through}, func(s *sqlite3.Stmt) (bool, error) {
 		k := e.b.hook(columnID(s, 1))
+		if k == nil {
+			return true, nil // its tenant is deleted: it is not owed
+		}
 		e.add(columnCursor(s, 0), k)
 		// Rows go by cursor, the lowest first: of each key, the head is among them.
 		if key := s.ColumnInt64(3); key != 0 {

@@ -22,7 +22,8 @@ func (b *batch) saveHealth(k *hook, h store.Health) error {
 func (e *Engine) Healths(ctx context.Context) (healths []store.Health, err error) {
 	err = e.read(ctx, func(c *conn) error {
 		return c.each(`SELECT w.id, h.failures, h.failing_since, h.down, h.gate
-			FROM webhook_health h CROSS JOIN webhook w ON w.num = h.webhook ORDER BY h.webhook`, nil,
+			FROM webhook_health h CROSS JOIN webhook w ON w.num = h.webhook
+			WHERE w.tenant IN `+standingTenants+` ORDER BY h.webhook`, nil,
 			func(s *sqlite3.Stmt) (bool, error) {
 				healths = append(healths, store.Health{
 					Webhook:      columnID(s, 0),

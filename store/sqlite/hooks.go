@@ -29,8 +29,9 @@ func (h *hook) owed(c event.Cursor) bool {
 // hooks is every webhook, in memory. The writer changes it after each commit.
 type hooks struct {
 	mu       sync.RWMutex
-	byID     map[event.ID]*hook // tombstones too
-	ordered  []*hook            // without tombstones, oldest first; replaced, never changed
+	byID     map[event.ID]*hook       // tombstones too
+	ordered  []*hook                  // without tombstones, oldest first; replaced, never changed
+	counts   map[event.TenantID]int64 // how many of ordered each tenant has
 	watchers map[int]func([]store.WebhookChange)
 	watched  int // watchers so far
 
@@ -46,8 +47,9 @@ func (h *hooks) load(c *conn) error {
 	h.byID = make(map[event.ID]*hook)
 	h.watchers = make(map[int]func([]store.WebhookChange))
 	h.unswept = make(map[event.ID]struct{})
+	h.counts = make(map[event.TenantID]int64)
 	return c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
-		canceled_reason, canceled_at, created, updated, secret, config FROM webhook ORDER BY num`, nil,
+		canceled_reason, canceled_at, created, updated, secret, config FROM webhook WHERE tenant IN `+standingTenants+` ORDER BY num`, nil,
 		func(s *sqlite3.Stmt) (bool, error) {
 			k := &hook{
 				num: s.ColumnInt64(0),
@@ -73,6 +75,7 @@ func (h *hooks) load(c *conn) error {
 			h.byID[k.webhook.ID] = k
 			if !k.deleted {
 				h.ordered = append(h.ordered, k)
+				h.counts[k.webhook.Tenant]++
 			}
 			if k.line > 0 {
 				h.unswept[k.webhook.ID] = struct{}{}
@@ -112,11 +115,13 @@ func (h *hooks) publish(changed, forgotten []*hook) {
 		switch {
 		case k.deleted && found:
 			ordered = slices.Delete(ordered, at, at+1)
+			h.counts[k.webhook.Tenant]--
 		case k.deleted:
 		case found:
 			ordered[at] = k
 		default:
 			ordered = slices.Insert(ordered, at, k)
+			h.counts[k.webhook.Tenant]++
 		}
 		if k.line > 0 {
 			h.unswept[k.webhook.ID] = struct{}{}
@@ -128,10 +133,61 @@ func (h *hooks) publish(changed, forgotten []*hook) {
 		delete(h.unswept, k.webhook.ID)
 	}
 	h.ordered = ordered
+	watchers := h.told()
+	h.mu.Unlock()
+
+	if len(changes) == 0 {
+		return
+	}
+	for _, tell := range watchers {
+		tell(changes)
+	}
+}
+
+// told returns the watchers, those that came first first. The lock is held.
+func (h *hooks) told() []func([]store.WebhookChange) {
 	watchers := make([]func([]store.WebhookChange), 0, len(h.watchers))
 	for _, number := range slices.Sorted(maps.Keys(h.watchers)) {
 		watchers = append(watchers, h.watchers[number])
 	}
+	return watchers
+}
+
+// count tells how many webhooks a tenant has.
+func (h *hooks) count(tenant event.TenantID) int64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.counts[tenant]
+}
+
+// expel forgets all of a tenant that is deleted, tombstones too, and tells the watchers of its webhooks as deleted, with
+// everything up to the head canceled. From then on nothing is recorded of its deliveries, which are nobody's.
+func (h *hooks) expel(tenant event.TenantID, head event.Cursor) {
+	h.telling.Lock()
+	defer h.telling.Unlock()
+
+	h.mu.Lock()
+	var changes []store.WebhookChange
+	ordered := make([]*hook, 0, len(h.ordered))
+	for _, k := range h.ordered {
+		if k.webhook.Tenant != tenant {
+			ordered = append(ordered, k)
+			continue
+		}
+		gone := cloneWebhook(k.webhook)
+		forgetSecrets(gone)
+		gone.CanceledThrough, gone.CanceledReason = head, event.ReasonDeleted
+		changes = append(changes, store.WebhookChange{Webhook: gone, Deleted: true})
+	}
+	h.ordered = ordered
+	delete(h.counts, tenant)
+	for id, k := range h.byID {
+		if k.webhook.Tenant == tenant {
+			delete(h.byID, id)
+			delete(h.unswept, id)
+		}
+	}
+	watchers := h.told()
 	h.mu.Unlock()
 
 	if len(changes) == 0 {

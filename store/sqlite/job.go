@@ -180,6 +180,7 @@ func (b *batch) replayRange(f store.ReplayFilter) (after, through event.Cursor, 
 
 // Job implements [store.Jobs].
 func (e *Engine) Job(ctx context.Context, tenant event.TenantID, id event.ID) (j store.Job, err error) {
+	tenant = e.tenants.standing(tenant)
 	err = e.read(ctx, func(c *conn) error {
 		j, err = readJob(c, id)
 		return err
@@ -195,6 +196,7 @@ func (e *Engine) Job(ctx context.Context, tenant event.TenantID, id event.ID) (j
 
 // ListJobs implements [store.Jobs]. The page token is the number of the last job of the page before.
 func (e *Engine) ListJobs(ctx context.Context, tenant event.TenantID, p store.Page) (list store.List[store.Job], err error) {
+	tenant = e.tenants.standing(tenant)
 	below := int64(1<<63 - 1)
 	if p.Token != "" {
 		if below, err = strconv.ParseInt(p.Token, 10, 64); err != nil || below < 1 || strconv.FormatInt(below, 10) != p.Token {
@@ -223,7 +225,7 @@ func (e *Engine) ListJobs(ctx context.Context, tenant event.TenantID, p store.Pa
 // RunningJobs implements [store.Jobs].
 func (e *Engine) RunningJobs(ctx context.Context) (running []store.Job, err error) {
 	err = e.read(ctx, func(c *conn) error {
-		return c.each(`SELECT `+jobColumns+` FROM job WHERE state = 'running' ORDER BY num`, nil,
+		return c.each(`SELECT `+jobColumns+` FROM job WHERE state = 'running' AND tenant IN `+standingTenants+` ORDER BY num`, nil,
 			func(s *sqlite3.Stmt) (bool, error) {
 				j, _, err := scanJob(s)
 				running = append(running, j)
@@ -240,7 +242,7 @@ func (e *Engine) CancelJob(ctx context.Context, tenant event.TenantID, id event.
 		if j, err = readJob(b.c, id); err != nil {
 			return err
 		}
-		if j.Tenant != tenant {
+		if j.Tenant != e.tenants.standing(tenant) {
 			return store.ErrNotFound
 		}
 		if j.State != store.JobRunning {

@@ -18,6 +18,9 @@ func (e *Engine) CreateKey(ctx context.Context, k *event.Key) error {
 		if b.accessKey(k.ID) != nil || b.keyHashed(k.Hash) {
 			return fmt.Errorf("key %s, or its hash, exists: %w", k.ID, store.ErrConflict)
 		}
+		if e.tenants.get(k.Tenant) == nil {
+			return store.ErrNotFound
+		}
 		made = cloneKey(k)
 		made.CreatedAt = toTime(b.now)
 		made.ExpiresAt = toTime(fromTime(k.ExpiresAt))

@@ -96,6 +96,9 @@ func (b *batch) append(rows []draftRow) ([]store.Receipt, error) {
 		}
 		here[key] = i
 	}
+	if err := b.admit(rows); err != nil {
+		return nil, err
+	}
 	for i := range rows {
 		r := &rows[i]
 		if r.replay != nil {
@@ -189,6 +192,7 @@ func (b *batch) insertEvent(r *draftRow) error {
 	b.next++
 	b.lastTime = time
 	b.count(topic, cursor, time)
+	b.use(ev.Tenant, r.stored())
 	b.appended = append(b.appended, ev)
 	return nil
 }

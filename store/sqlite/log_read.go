@@ -24,6 +24,7 @@ func (e *Engine) Bounds(context.Context) (store.Bounds, error) {
 
 // Read implements [store.Log].
 func (e *Engine) Read(ctx context.Context, tenant event.TenantID, q store.ReadQuery) (store.ReadResult, error) {
+	tenant = e.tenants.standing(tenant)
 	var result store.ReadResult
 	err := e.read(ctx, func(c *conn) error {
 		trimmed, head, err := ends(c)
@@ -183,6 +184,7 @@ func oneEvent(c *conn, sql string, key any) (ev *event.Event, err error) {
 
 // Event implements [store.Log].
 func (e *Engine) Event(ctx context.Context, tenant event.TenantID, id event.ID) (ev *event.Event, err error) {
+	tenant = e.tenants.standing(tenant)
 	err = e.read(ctx, func(c *conn) error {
 		ev, err = oneEvent(c, `SELECT `+eventColumns+eventTables+`WHERE e.id = ?`, id)
 		return err
@@ -267,6 +269,7 @@ func cursorBeforeIn(c *conn, want int64, trimmed, head event.Cursor) (event.Curs
 
 // ListEvents implements [store.Log]. The page token is the cursor down to which the pages before looked.
 func (e *Engine) ListEvents(ctx context.Context, tenant event.TenantID, f store.EventFilter, p store.Page) (store.List[store.EventSummary], error) {
+	tenant = e.tenants.standing(tenant)
 	var list store.List[store.EventSummary]
 	below := event.MaxCursor
 	if p.Token != "" {

@@ -9,7 +9,7 @@ import (
 // Replayed implements [store.Log].
 func (e *Engine) Replayed(ctx context.Context, d store.Draft) (store.Receipt, bool, error) {
 	var row draftRow
-	if err := row.encode(&d); err != nil || !row.keyed {
+	if err := row.encode(&d); err != nil || !row.keyed || e.tenants.get(d.Event.Tenant) == nil {
 		return store.Receipt{}, false, err
 	}
 	var first *store.Receipt

@@ -50,6 +50,9 @@ func (b *batch) trim(r store.Retention, done *store.Trimmed) error {
 	if err := b.sweep(done); err != nil {
 		return err
 	}
+	if err := b.purge(done); err != nil {
+		return err
+	}
 	if err := b.trimDeliveries(r, done); err != nil {
 		return err
 	}
@@ -93,11 +96,13 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 		excess = max(0, used-r.Bytes)
 	}
 
-	removed := make(map[int64]int64) // by topic
+	removed := make(map[int64]int64)        // by topic
+	freed := make(map[event.TenantID]int64) // bytes
 	gone := expiry{b: b, announce: r.Announce != nil}
 	through := event.Cursor(0)
 	matches, bytes := 0, int64(0)
-	err = b.c.each(`SELECT cursor, tenant, topic, time, size, matches, id FROM event ORDER BY cursor LIMIT ?`,
+	err = b.c.each(`SELECT cursor, tenant, topic, time, size, matches, id, ifnull(octet_length(attributes), 0) FROM event
+		ORDER BY cursor LIMIT ?`,
 		[]any{trimEvents + 1}, func(s *sqlite3.Stmt) (bool, error) {
 			if s.ColumnInt64(3) >= oldest && bytes >= excess {
 				return false, nil
@@ -110,7 +115,9 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 			topic := s.ColumnInt64(2)
 			blob := s.ColumnRawBlob(5)
 			matches += len(blob) / matchBytes
-			bytes += s.ColumnInt64(4) + int64(len(blob)) + rowOverhead
+			size := storedSize(s.ColumnInt64(4), s.ColumnInt64(7), int64(len(blob)))
+			bytes += size
+			freed[event.TenantID(s.ColumnInt64(1))] += size
 			removed[topic]++
 			done.Events++
 			if err := gone.event(through, columnID(s, 6), topic); err != nil {
@@ -157,6 +164,9 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 			return err
 		}
 	}
+	for tenant, bytes := range freed {
+		b.use(tenant, -bytes)
+	}
 	b.trimmed = through
 	if err := b.uncount(removed); err != nil || r.Bytes == 0 || done.More {
 		return err
@@ -169,10 +179,6 @@ func (b *batch) trimEvents(r store.Retention, done *store.Trimmed) error {
 	done.More = left > 0
 	return err
 }
-
-// rowOverhead is about what an event's row and its entries in the indexes take beside payload and matches. It decides
-// only how many events go in one step.
-const rowOverhead = 160
 
 // uncount takes removed events off their topics' rows, and removes the rows that are left with none.
 func (b *batch) uncount(removed map[int64]int64) error {
@@ -243,7 +249,7 @@ func (b *batch) forgetTombstones() error {
 		return nil
 	}
 	var gone []event.ID
-	err := b.c.each(`SELECT id FROM webhook WHERE deleted = 1 AND canceled_through <= ? LIMIT 100`,
+	err := b.c.each(`SELECT id FROM webhook WHERE deleted = 1 AND canceled_through <= ? AND tenant IN `+standingTenants+` LIMIT 100`,
 		[]any{b.trimmed}, func(s *sqlite3.Stmt) (bool, error) {
 			gone = append(gone, columnID(s, 0))
 			return true, nil

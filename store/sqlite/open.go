@@ -75,6 +75,7 @@ type Engine struct {
 
 	hooks      hooks
 	accessKeys accessKeys
+	tenants    tenants
 	ring       ring
 	used       atomic.Int64 // bytes, as of the last step of retention
 
@@ -265,6 +266,9 @@ func (e *Engine) load() error {
 	e.state.topics = make(map[topicKey]int64)
 	e.publishBounds()
 	e.ring.reset(e.state.next - 1)
+	if err := e.tenants.load(c); err != nil {
+		return err
+	}
 	if err := e.hooks.load(c); err != nil {
 		return err
 	}

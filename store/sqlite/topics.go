@@ -111,6 +111,7 @@ const topicMark = "~"
 
 // ListTopics implements [store.Log]. The page token is the last name of the page before, behind a mark.
 func (e *Engine) ListTopics(ctx context.Context, tenant event.TenantID, p store.Page) (store.List[store.TopicSummary], error) {
+	tenant = e.tenants.standing(tenant)
 	var list store.List[store.TopicSummary]
 	last := ""
 	if p.Token != "" {

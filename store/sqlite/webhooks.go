@@ -16,6 +16,9 @@ func (e *Engine) CreateWebhook(ctx context.Context, w *event.Webhook) error {
 		if b.hook(w.ID) != nil {
 			return fmt.Errorf("webhook %s exists: %w", w.ID, store.ErrConflict)
 		}
+		if err := b.admitWebhook(w.Tenant); err != nil {
+			return err
+		}
 		made = cloneWebhook(w)
 		made.Version = 1
 		made.CreatedAt, made.UpdatedAt = toTime(b.now), toTime(b.now)

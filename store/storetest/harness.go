@@ -61,6 +61,9 @@ func newHarness(tb testing.TB, open Open) *harness {
 	}
 	h.start()
 	tb.Cleanup(h.stop)
+	if t := h.tenant("another"); t.ID != another {
+		tb.Fatalf("the first tenant is given the id %d", t.ID)
+	}
 	return h
 }
 
