@@ -44,6 +44,10 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	if err != nil {
 		return usageError{err}
 	}
+	keyring, err := c.keyring(p)
+	if err != nil {
+		return usageError{err}
+	}
 	address, err := net.ResolveTCPAddr("tcp", c.Listen)
 	if err != nil {
 		return usageError{fmt.Errorf("--listen: %w", err)}
@@ -72,12 +76,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		IdempotencyWindow: c.IdempotencyWindow,
 		Log:               log,
 		Registerer:        registry,
+		Secrets:           keyring,
 	})
 	if errors.Is(err, sqlite.ErrInUse) {
 		return fmt.Errorf("%w; is another carillon serve running? --data chooses another directory", err)
 	}
 	if err != nil {
-		return err
+		return explainSealed(err, c.Data)
 	}
 	defer func() {
 		if err := engine.Close(); err != nil {

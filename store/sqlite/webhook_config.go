@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -10,7 +9,7 @@ import (
 )
 
 // webhookConfig is the part of a webhook's settings that is never searched for. Its secrets are plain texts: the type
-// that hides them would be stored as ***. It is never logged.
+// that hides them would be stored as ***. It is never logged. Where there is a key, [webhookSecrets] are kept apart from it.
 type webhookConfig struct {
 	URL         string            `json:"url"`
 	Topics      []event.Pattern   `json:"topics"`
@@ -53,7 +52,8 @@ type oldSecretConfig struct {
 	Until  int64  `json:"until"` // milliseconds
 }
 
-func encodeConfig(w *event.Webhook) ([]byte, error) {
+// configOf copies a webhook's settings. What it points to is shared.
+func configOf(w *event.Webhook) webhookConfig {
 	config := webhookConfig{
 		URL: w.URL, Topics: w.Topics, Retry: w.Retry, Timeout: w.Timeout,
 		MaxInFlight: w.MaxInFlight, Description: w.Description, Metadata: w.Metadata,
@@ -69,15 +69,11 @@ func encodeConfig(w *event.Webhook) ([]byte, error) {
 	for _, old := range w.OldSecrets {
 		config.OldSecrets = append(config.OldSecrets, oldSecretConfig{old.Secret.Reveal(), fromTime(old.Until)})
 	}
-	return json.Marshal(config)
+	return config
 }
 
-// decodeConfig fills in a webhook's settings.
-func decodeConfig(blob []byte, w *event.Webhook) error {
-	var config webhookConfig
-	if err := json.Unmarshal(blob, &config); err != nil {
-		return err
-	}
+// fillIn is the inverse of [configOf].
+func fillIn(w *event.Webhook, config *webhookConfig) {
 	w.URL, w.Topics, w.Retry, w.Timeout = config.URL, config.Topics, config.Retry, config.Timeout
 	w.MaxInFlight, w.Description, w.Metadata = config.MaxInFlight, config.Description, config.Metadata
 	w.Filter, w.Transform, w.Format, w.Headers = config.Filter, config.Transform, config.Format, config.Headers
@@ -92,7 +88,6 @@ func decodeConfig(blob []byte, w *event.Webhook) error {
 	for _, old := range config.OldSecrets {
 		w.OldSecrets = append(w.OldSecrets, event.OldSecret{Secret: event.Secret(old.Secret), Until: toTime(old.Until)})
 	}
-	return nil
 }
 
 // cloneWebhook copies a webhook with all that it points to.
