@@ -68,7 +68,7 @@ func (h *hooks) load(c *conn, v *vault) (stale []*hook, err error) {
 			}
 			stored := storedHook{secret: s.ColumnText(13), config: s.ColumnRawBlob(14)}
 			if s.ColumnType(15) != sqlite3.NULL {
-				stored.sealed = s.ColumnRawBlob(15)
+				stored.sealed = append([]byte{}, s.ColumnRawBlob(15)...) // empty is not NULL
 			}
 			if err := v.decode(stored, k.webhook); err != nil {
 				return false, fmt.Errorf("reading webhook %s: %w", k.webhook.ID, err)
