@@ -60,6 +60,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		}
 	}
 	log := c.logger(p.Stderr)
+	defer hearComplaints(log)()
 	for _, name := range strayVariables(parsed.Model, p.Environ) {
 		log.Warn("an environment variable is no setting of carillon, and changes nothing", "variable", name)
 	}

@@ -79,7 +79,7 @@ func (s *secretive) give(w *event.Webhook) {
 	w.URL = "https://example.com/" + s.secret(0)
 	w.Secret = event.Secret(s.secret(0))
 	w.OldSecrets = []event.OldSecret{{Secret: event.Secret(s.secret(0)), Until: time.UnixMilli(1_800_000_000_000).UTC()}}
-	w.Headers = map[string]string{"X-Api-Key": s.secret(0)}
+	w.Headers = map[string]event.Secret{"X-Api-Key": event.Secret(s.secret(0))}
 	keyBytes := 100 + rand.IntN(10_000)
 	if s.small {
 		keyBytes = 0

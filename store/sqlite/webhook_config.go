@@ -57,8 +57,14 @@ func configOf(w *event.Webhook) webhookConfig {
 	config := webhookConfig{
 		URL: w.URL, Topics: w.Topics, Retry: w.Retry, Timeout: w.Timeout,
 		MaxInFlight: w.MaxInFlight, Description: w.Description, Metadata: w.Metadata,
-		Filter: w.Filter, Transform: w.Transform, Format: w.Format, Headers: w.Headers, Signing: w.Signing,
+		Filter: w.Filter, Transform: w.Transform, Format: w.Format, Signing: w.Signing,
 		PerSecond: w.RateLimit.PerSecond, Burst: w.RateLimit.Burst, Order: w.Order, Handshake: w.Handshake,
+	}
+	if len(w.Headers) > 0 {
+		config.Headers = make(map[string]string, len(w.Headers))
+		for name, value := range w.Headers {
+			config.Headers[name] = value.Reveal()
+		}
 	}
 	a := &w.Auth
 	config.Auth = authConfig{
@@ -76,9 +82,15 @@ func configOf(w *event.Webhook) webhookConfig {
 func fillIn(w *event.Webhook, config *webhookConfig) {
 	w.URL, w.Topics, w.Retry, w.Timeout = config.URL, config.Topics, config.Retry, config.Timeout
 	w.MaxInFlight, w.Description, w.Metadata = config.MaxInFlight, config.Description, config.Metadata
-	w.Filter, w.Transform, w.Format, w.Headers = config.Filter, config.Transform, config.Format, config.Headers
+	w.Filter, w.Transform, w.Format = config.Filter, config.Transform, config.Format
 	w.Signing, w.Order, w.Handshake = config.Signing, config.Order, config.Handshake
 	w.RateLimit = event.RateLimit{PerSecond: config.PerSecond, Burst: config.Burst}
+	if len(config.Headers) > 0 {
+		w.Headers = make(map[string]event.Secret, len(config.Headers))
+		for name, value := range config.Headers {
+			w.Headers[name] = event.Secret(value)
+		}
+	}
 	a := &config.Auth
 	w.Auth = event.Auth{
 		Type: a.Type, Username: a.Username, Password: event.Secret(a.Password), Token: event.Secret(a.Token),
