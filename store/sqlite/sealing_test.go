@@ -653,3 +653,31 @@ func TestSealingOnAFullDisk(t *testing.T) {
 		t.Error("nothing was unsealed, and nobody was told")
 	}
 }
+
+// TestDeletedSecretsAreOverwritten deletes webhooks whose secrets are stored in plain: what was theirs is zeros once the
+// log is in the database.
+func TestDeletedSecretsAreOverwritten(t *testing.T) {
+	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "carillon.db")}
+	s := &secretive{t: t, hooks: map[event.ID]*event.Webhook{}}
+	with(t, o, func(e *sqlite.Engine) {
+		for range 3 {
+			s.create(e)
+		}
+	})
+	with(t, o, func(e *sqlite.Engine) {
+		if n := s.left(o.Path); n != len(s.ever) {
+			t.Errorf("%d of %d secrets can be read before", n, len(s.ever))
+		}
+		for id, w := range s.hooks {
+			if err := e.DeleteWebhook(t.Context(), w.Tenant, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	urls := len(s.hooks) // which stay until the webhook is forgotten
+	with(t, o, func(*sqlite.Engine) {
+		if n := s.left(o.Path); n > urls {
+			t.Errorf("%d secrets can be read, and %d are URLs", n, urls)
+		}
+	})
+}
