@@ -95,7 +95,7 @@ func (p *process) address() (string, error) {
 // environment is what the script's variables make for a process.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "CARILLON_ADMIN_KEY", "CARILLON_KEY", "CARILLON_MAX_BODY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "CARILLON_ADMIN_KEY", "CARILLON_KEY", "CARILLON_MAX_BODY", "CARILLON_SECRETS_KEY"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}

@@ -14,7 +14,7 @@ const hiddenValue = "***"
 // hiddenDetail is what is wrong with a hiddenValue that stands for nothing.
 const hiddenDetail = "is how values are hidden; give the value itself"
 
-func showHeaders(headers map[string]string) map[string]string {
+func showHeaders(headers map[string]event.Secret) map[string]string {
 	shown := make(map[string]string, len(headers))
 	for name := range headers {
 		shown[name] = hiddenValue
@@ -35,7 +35,7 @@ func mergeHeaders(w *event.Webhook, m member) []event.FieldError {
 	}
 	merged := maps.Clone(w.Headers)
 	if merged == nil {
-		merged = make(map[string]string, len(entries))
+		merged = make(map[string]event.Secret, len(entries))
 	}
 	var bad []event.FieldError
 	named := make(map[string]bool, len(entries))
@@ -62,7 +62,7 @@ func mergeHeaders(w *event.Webhook, m member) []event.FieldError {
 		case value == hiddenValue:
 			wrong(hiddenDetail)
 		default:
-			merged[name] = value
+			merged[name] = event.Secret(value)
 		}
 	}
 	w.Headers = merged

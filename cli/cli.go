@@ -39,6 +39,7 @@ type commands struct {
 	Doctor  doctorCommand  `cmd:"" help:"Tell whether something between here and the gateway buffers, compresses or cuts streams."`
 	Keys    keysCommand    `cmd:"" help:"Make, list and revoke the keys by which the gateway is used."`
 	Tenants tenantsCommand `cmd:"" help:"Make, list, change and delete the tenants that share the gateway."`
+	Secrets secretsCommand `cmd:"" help:"Tell and change how the secrets of webhooks are stored."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

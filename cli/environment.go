@@ -11,6 +11,8 @@ import (
 const (
 	envPrefix   = "CARILLON_"
 	adminKeyEnv = envPrefix + "ADMIN_KEY"
+	// secretsKeyEnv holds the keys that secrets are stored under.
+	secretsKeyEnv = envPrefix + "SECRETS_KEY"
 )
 
 // envName returns the environment variable of a flag.
@@ -24,7 +26,7 @@ var fromCluster = regexp.MustCompile(`^CARILLON(_\w+)?(_SERVICE_(HOST|PORT(_\w+)
 // strayVariables returns the names of those variables in environ, whose entries are name=value, that look like settings
 // and are none of any command. Their values are not told: a misspelt name can hold a key.
 func strayVariables(app *kong.Application, environ []string) []string {
-	known := []string{adminKeyEnv}
+	known := []string{adminKeyEnv, secretsKeyEnv}
 	for _, command := range app.Children {
 		for _, flag := range command.Flags {
 			if flag.Group != nil {

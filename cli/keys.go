@@ -117,7 +117,7 @@ func storeKey(ctx context.Context, data string, k *event.Key) (err error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
-	engine, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(data, databaseFile)})
+	engine, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(data, databaseFile), WithoutSecrets: true})
 	if errors.Is(err, sqlite.ErrInUse) {
 		return fmt.Errorf("%w; while a gateway runs there, make keys through it, without --data", err)
 	}

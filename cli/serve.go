@@ -45,6 +45,10 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	if err != nil {
 		return usageError{err}
 	}
+	keyring, err := c.keyring(p)
+	if err != nil {
+		return usageError{err}
+	}
 	address, err := net.ResolveTCPAddr("tcp", c.Listen)
 	if err != nil {
 		return usageError{fmt.Errorf("--listen: %w", err)}
@@ -57,6 +61,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		}
 	}
 	log := c.logger(p.Stderr)
+	defer hearComplaints(log)()
 	for _, name := range strayVariables(parsed.Model, p.Environ) {
 		log.Warn("an environment variable is no setting of carillon, and changes nothing", "variable", name)
 	}
@@ -73,12 +78,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		IdempotencyWindow: c.IdempotencyWindow,
 		Log:               log,
 		Registerer:        registry,
+		Secrets:           keyring,
 	})
 	if errors.Is(err, sqlite.ErrInUse) {
 		return fmt.Errorf("%w; is another carillon serve running? --data chooses another directory", err)
 	}
 	if err != nil {
-		return err
+		return explainSealed(err, c.Data)
 	}
 	defer func() {
 		if err := engine.Close(); err != nil {

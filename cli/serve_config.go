@@ -40,6 +40,8 @@ type serveCommand struct {
 	DeliveryRetentionAge   time.Duration `group:"storage" default:"0" placeholder:"TIME" help:"Ended deliveries and attempts of events older than this are removed before their events; 0 keeps them as long as their events."`
 	DeliveryRetentionBytes byteSize      `group:"storage" default:"0" placeholder:"SIZE" help:"The oldest ended deliveries and attempts are removed while they take more than this; 0 is no bound."`
 
+	secretsKeyFlag `embed:""`
+
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 

@@ -89,7 +89,7 @@ type consentAnswer struct {
 func (s *Sender) askConsent(ctx context.Context, w *event.Webhook) (consentAnswer, error) {
 	target, err := url.Parse(w.URL)
 	if err != nil {
-		return consentAnswer{}, fmt.Errorf("reading the webhook's URL: %w", err)
+		return consentAnswer{}, fmt.Errorf("reading the webhook's URL: %w", withoutURL(err))
 	}
 	h := http.Header{"User-Agent": {s.userAgent}}
 	addHeaders(h, w)
@@ -110,7 +110,7 @@ func (s *Sender) askConsent(ctx context.Context, w *event.Webhook) (consentAnswe
 	}
 	resp, err := transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		return consentAnswer{}, fmt.Errorf("asking: %w", err)
+		return consentAnswer{}, &answerError{"asking", err}
 	}
 	// The head says it all.
 	if err := resp.Body.Close(); err != nil {

@@ -54,7 +54,7 @@ func TestHandshake(t *testing.T) {
 			s := newSender(t, func(config *SenderConfig) { config.Origin = origin })
 			w := attemptOn(server.URL).Webhook
 			w.RateLimit.PerSecond = c.limit
-			w.Headers = map[string]string{"X-Key": "k", "Content-Type": "text/csv"}
+			w.Headers = map[string]event.Secret{"X-Key": "k", "Content-Type": "text/csv"}
 			w.Auth = event.Auth{Type: event.AuthBearer, Token: "t"}
 			err := s.Handshake(t.Context(), w)
 			var consent *ConsentError

@@ -29,7 +29,7 @@ func CheckHeaders(w *event.Webhook) []event.FieldError {
 		}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
-		value := w.Headers[name]
+		value := w.Headers[name].Reveal()
 		size += len(name) + len(value)
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
@@ -86,8 +86,8 @@ func reserved(name string, w *event.Webhook) string {
 
 // addHeaders adds the webhook's own headers. What it must not set is left out, whatever is stored.
 func addHeaders(h http.Header, w *event.Webhook) {
-	for name, value := range w.Headers {
-		canonical := http.CanonicalHeaderKey(name)
+	for name, hidden := range w.Headers {
+		canonical, value := http.CanonicalHeaderKey(name), hidden.Reveal()
 		if headerName(name) && headerValue(value) && reserved(canonical, w) == "" {
 			h[canonical] = []string{value}
 		}

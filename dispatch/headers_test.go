@@ -17,23 +17,23 @@ func TestCheckHeaders(t *testing.T) {
 		}
 		return strings.Join(names, " ")
 	}
-	many := map[string]string{}
+	many := map[string]event.Secret{}
 	for i := range event.MaxHeaders + 1 {
 		many[fmt.Sprintf("X-%d", i)] = "1"
 	}
 	for name, c := range map[string]struct {
-		headers map[string]string
+		headers map[string]event.Secret
 		format  event.Format
 		auth    event.AuthType
 		want    string
 	}{
 		"none": {},
-		"fine": {headers: map[string]string{
+		"fine": {headers: map[string]event.Secret{
 			"X-Api-Key": "a b\tc", "user-agent": "mine", "Content-Type": "text/csv", "Authorization": "Basic eA==", "Ce-Id": "1",
 			"Accept": "*/*", "X-Empty": "", "Idempotency-Key": "k", "X-Y": "ü", "Webhookish": "x", "Cookie": "a=b",
 		}},
 		"the connection's": {
-			headers: map[string]string{
+			headers: map[string]event.Secret{
 				"connection": "x", "Keep-Alive": "x", "Proxy-Connection": "x", "Proxy-Authorization": "x", "TE": "x", "Trailer": "x",
 				"Transfer-Encoding": "x", "Upgrade": "x", "HTTP2-Settings": "x",
 			},
@@ -41,28 +41,28 @@ func TestCheckHeaders(t *testing.T) {
 				"headers.Transfer-Encoding headers.Upgrade headers.connection",
 		},
 		"the gateway's": {
-			headers: map[string]string{
+			headers: map[string]event.Secret{
 				"Host": "x", "content-length": "1", "Content-Encoding": "gzip", "Expect": "100-continue", "Accept-Encoding": "gzip",
 				"webhook-id": "x", "WEBHOOK-SIGNATURE": "x", "Webhook-Request-Origin": "x", "carillon-topic": "x", "Traceparent": "x", "tracestate": "x",
 			},
 			want: "headers.Accept-Encoding headers.Content-Encoding headers.Expect headers.Host headers.Traceparent headers.WEBHOOK-SIGNATURE " +
 				"headers.Webhook-Request-Origin headers.carillon-topic headers.content-length headers.tracestate headers.webhook-id",
 		},
-		"content type of standard":    {headers: map[string]string{"Content-Type": "x"}, format: event.FormatStandard, want: "headers.Content-Type"},
-		"content type of CloudEvents": {headers: map[string]string{"Content-Type": "x"}, format: event.FormatCloudEvents, want: "headers.Content-Type"},
-		"attributes":                  {headers: map[string]string{"ce-id": "x"}, format: event.FormatCloudEventsBinary, want: "headers.ce-id"},
-		"authorization beside basic":  {headers: map[string]string{"authorization": "x"}, auth: event.AuthBasic, want: "headers.authorization"},
-		"authorization beside OAuth":  {headers: map[string]string{"authorization": "x"}, auth: event.AuthOAuth2, want: "headers.authorization"},
-		"authorization beside mTLS":   {headers: map[string]string{"authorization": "x"}, auth: event.AuthMTLS},
+		"content type of standard":    {headers: map[string]event.Secret{"Content-Type": "x"}, format: event.FormatStandard, want: "headers.Content-Type"},
+		"content type of CloudEvents": {headers: map[string]event.Secret{"Content-Type": "x"}, format: event.FormatCloudEvents, want: "headers.Content-Type"},
+		"attributes":                  {headers: map[string]event.Secret{"ce-id": "x"}, format: event.FormatCloudEventsBinary, want: "headers.ce-id"},
+		"authorization beside basic":  {headers: map[string]event.Secret{"authorization": "x"}, auth: event.AuthBasic, want: "headers.authorization"},
+		"authorization beside OAuth":  {headers: map[string]event.Secret{"authorization": "x"}, auth: event.AuthOAuth2, want: "headers.authorization"},
+		"authorization beside mTLS":   {headers: map[string]event.Secret{"authorization": "x"}, auth: event.AuthMTLS},
 		"names": {
-			headers: map[string]string{"": "x", "a b": "x", "a:": "x", "ä": "x", "a\r\n": "x"},
+			headers: map[string]event.Secret{"": "x", "a b": "x", "a:": "x", "ä": "x", "a\r\n": "x"},
 			want:    "headers. headers.a\r\n headers.a b headers.a: headers.ä",
 		},
-		"values":      {headers: map[string]string{"A": "x\r\nB: y", "B": "\x00", "C": " x", "D": "x\t"}, want: "headers.A headers.B headers.C headers.D"},
-		"twice":       {headers: map[string]string{"x-a": "1", "X-A": "2"}, want: "headers.x-a"},
+		"values":      {headers: map[string]event.Secret{"A": "x\r\nB: y", "B": "\x00", "C": " x", "D": "x\t"}, want: "headers.A headers.B headers.C headers.D"},
+		"twice":       {headers: map[string]event.Secret{"x-a": "1", "X-A": "2"}, want: "headers.x-a"},
 		"too many":    {headers: many, want: "headers"},
-		"too large":   {headers: map[string]string{"A": strings.Repeat("x", event.MaxHeaderBytes)}, want: "headers"},
-		"a long name": {headers: map[string]string{strings.Repeat("ä", 100): "1"}, want: "headers." + strings.Repeat("ä", 32) + "…"},
+		"too large":   {headers: map[string]event.Secret{"A": event.Secret(strings.Repeat("x", event.MaxHeaderBytes))}, want: "headers"},
+		"a long name": {headers: map[string]event.Secret{strings.Repeat("ä", 100): "1"}, want: "headers." + strings.Repeat("ä", 32) + "…"},
 	} {
 		w := &event.Webhook{Headers: c.headers, Format: c.format, Auth: event.Auth{Type: c.auth}}
 		bad := CheckHeaders(w)
@@ -82,7 +82,7 @@ func TestHeadersAreSent(t *testing.T) {
 	s := newSender(t, nil)
 	r := attemptOn(url)
 	r.Replay = true
-	r.Webhook.Headers = map[string]string{
+	r.Webhook.Headers = map[string]event.Secret{
 		"X-Api-Key": "k", "User-Agent": "mine", "Content-Type": "text/csv", "Idempotency-Key": "one", "X-Idempotency-Key": "two",
 		// Whatever is stored, what is the gateway's stays its own.
 		"Webhook-Id": "forged", "webhook-signature": "forged", "Carillon-Attempt": "99", "carillon-replay": "no", "Connection": "close",
@@ -122,7 +122,7 @@ func FuzzCheckHeaders(f *testing.F) {
 	s := NewSender(SenderConfig{Guard: NewGuard(GuardConfig{})})
 	f.Fuzz(func(t *testing.T, name, value string) {
 		r := attemptOn("http://example.com/")
-		r.Webhook.Headers = map[string]string{name: value}
+		r.Webhook.Headers = map[string]event.Secret{name: event.Secret(value)}
 		plain := attemptOn("http://example.com/")
 		plain.Webhook = &event.Webhook{ID: r.Webhook.ID, URL: r.Webhook.URL, Secret: r.Webhook.Secret}
 		plain.Event = r.Event

@@ -217,7 +217,7 @@ func (t *tokens) exchange(ctx context.Context, a *event.Auth, style oauth2.AuthS
 	case errors.As(err, &refusal):
 		return nil, &tokenError{refusal.Response.StatusCode, errorCode(refusal.ErrorCode)}
 	case errors.As(err, &network):
-		return nil, fmt.Errorf("asking the token endpoint: %w", network.Err)
+		return nil, &answerError{"asking the token endpoint", network.Err}
 	default:
 		return nil, errNoToken
 	}

@@ -21,7 +21,7 @@ func TestPreviewIsWhatIsSent(t *testing.T) {
 	for _, format := range []event.Format{"", event.FormatRaw, event.FormatStandard, event.FormatCloudEvents, event.FormatCloudEventsBinary} {
 		r := attemptOn(url)
 		r.Webhook.Format, r.Webhook.Transform = format, "{got: .}"
-		r.Webhook.Headers = map[string]string{"X-Key": "k"}
+		r.Webhook.Headers = map[string]event.Secret{"X-Key": "k"}
 		r.Event.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		preview, err := s.Preview(t.Context(), r.Webhook, r.Event)
 		if err != nil {
@@ -54,7 +54,7 @@ func TestPreviewHidesCredentialsAndAsksNobody(t *testing.T) {
 	} {
 		r := attemptOn(server.URL)
 		r.Webhook.Auth = auth
-		r.Webhook.Headers = map[string]string{"Cookie": "s3cret"}
+		r.Webhook.Headers = map[string]event.Secret{"Cookie": "s3cret"}
 		if name == "none" {
 			r.Webhook.Headers["Authorization"] = "s3cret"
 		}

@@ -198,7 +198,7 @@ func (s *Sender) exchange(ctx context.Context, r *Request, at time.Time, resp *R
 	defer release()
 	httpResp, err := transport.RoundTrip(m.request(ctx))
 	if err != nil {
-		return fmt.Errorf("posting: %w", err)
+		return &answerError{"posting", err}
 	}
 	// Closing before the end of the body closes an HTTP/1 connection and resets an HTTP/2 stream.
 	defer func() { _ = httpResp.Body.Close() }()
@@ -220,7 +220,7 @@ func (s *Sender) exchange(ctx context.Context, r *Request, at time.Time, resp *R
 		err = resp.readFirst(httpResp.Body)
 	}
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return &answerError{"reading the answer", err}
 	}
 	if resp.TooLarge {
 		outcome = event.ErrTooLarge
@@ -243,7 +243,7 @@ func (s *Sender) message(ctx context.Context, r *Request, at time.Time) (message
 	w, ev := r.Webhook, r.Event
 	target, err := url.Parse(w.URL)
 	if err != nil {
-		return message{}, fmt.Errorf("reading the webhook's URL: %w", err)
+		return message{}, fmt.Errorf("reading the webhook's URL: %w", withoutURL(err))
 	}
 	var room [4]sign.Key
 	keys, err := s.keys.of(room[:0], w, at)

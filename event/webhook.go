@@ -52,7 +52,7 @@ type Webhook struct {
 	Filter    string // a CEL expression; empty: every event that the patterns match
 	Transform string // a jq expression that makes the body; empty: the body is what Format makes it
 	Format    Format
-	Headers   map[string]string // added to each request, by canonical name
+	Headers   map[string]Secret // added to each request, by canonical name; which are credentials nobody can know
 	Auth      Auth
 	Signing   Signing
 	RateLimit RateLimit

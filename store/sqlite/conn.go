@@ -89,6 +89,21 @@ func (c *conn) run(sql string, args ...any) error {
 	return s.Exec()
 }
 
+// erasing calls do, and has SQLite write zeros over whatever that removes or replaces. Elsewhere what is removed stays in
+// the file until its place is taken: zeros would cost a write of each page.
+func (c *conn) erasing(do func() error) (err error) {
+	// A pragma of this kind works when it is prepared: it cannot be a statement that is kept.
+	if err := c.Conn.Exec(`PRAGMA secure_delete = ON`); err != nil {
+		return err
+	}
+	defer func() {
+		if off := c.Conn.Exec(`PRAGMA secure_delete = OFF`); err == nil {
+			err = off
+		}
+	}()
+	return do()
+}
+
 // each calls row for each row until it returns false or an error.
 func (c *conn) each(sql string, args []any, row func(*sqlite3.Stmt) (bool, error)) error {
 	s, err := c.prepare(sql)

@@ -42,14 +42,15 @@ type hooks struct {
 	telling sync.Mutex
 }
 
-// load reads every webhook.
-func (h *hooks) load(c *conn) error {
+// load reads every webhook. It returns those whose rows do not hold them the way that the vault writes them.
+func (h *hooks) load(c *conn, v *vault) (stale []*hook, err error) {
 	h.byID = make(map[event.ID]*hook)
 	h.watchers = make(map[int]func([]store.WebhookChange))
 	h.unswept = make(map[event.ID]struct{})
 	h.counts = make(map[event.TenantID]int64)
-	return c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
-		canceled_reason, canceled_at, created, updated, secret, config FROM webhook WHERE tenant IN `+standingTenants+` ORDER BY num`, nil,
+	err = c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
+		canceled_reason, canceled_at, created, updated, secret, config, sealed FROM webhook
+		WHERE tenant IN `+standingTenants+` ORDER BY num`, nil,
 		func(s *sqlite3.Stmt) (bool, error) {
 			k := &hook{
 				num: s.ColumnInt64(0),
@@ -63,14 +64,20 @@ func (h *hooks) load(c *conn) error {
 					CanceledReason:  event.Reason(s.ColumnText(9)),
 					CreatedAt:       columnTime(s, 11),
 					UpdatedAt:       columnTime(s, 12),
-					Secret:          event.Secret(s.ColumnText(13)),
 				},
 				deleted:    s.ColumnInt64(6) != 0,
 				line:       s.ColumnInt64(7),
 				canceledAt: s.ColumnInt64(10),
 			}
-			if err := decodeConfig(s.ColumnRawBlob(14), k.webhook); err != nil {
+			stored := storedHook{secret: s.ColumnText(13), config: s.ColumnRawBlob(14)}
+			if s.ColumnType(15) != sqlite3.NULL {
+				stored.sealed = append([]byte{}, s.ColumnRawBlob(15)...) // empty is not NULL
+			}
+			if err := v.decode(stored, k.webhook); err != nil {
 				return false, fmt.Errorf("reading webhook %s: %w", k.webhook.ID, err)
+			}
+			if v.stale(stored) {
+				stale = append(stale, k)
 			}
 			h.byID[k.webhook.ID] = k
 			if !k.deleted {
@@ -82,6 +89,7 @@ func (h *hooks) load(c *conn) error {
 			}
 			return true, nil
 		})
+	return stale, err
 }
 
 // get returns a webhook or its tombstone; nil if there is none.
@@ -232,7 +240,7 @@ func (b *batch) hook(id event.ID) *hook {
 // saveHook writes a webhook's row and makes it the batch's.
 func (b *batch) saveHook(k *hook) error {
 	w := k.webhook
-	config, err := encodeConfig(w)
+	stored, err := b.e.vault.encode(w)
 	if err != nil {
 		return err
 	}
@@ -240,17 +248,24 @@ func (b *batch) saveHook(k *hook) error {
 	if k.num != 0 {
 		num = k.num
 	}
-	err = b.c.run(`INSERT OR REPLACE INTO webhook (num, id, tenant, version, enabled, disabled_reason, deleted, line,
-		canceled_through, canceled_reason, canceled_at, created, updated, secret, config)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		num, w.ID, w.Tenant, w.Version, w.Enabled, string(w.DisabledReason), k.deleted, k.line,
-		w.CanceledThrough, string(w.CanceledReason), k.canceledAt, fromTime(w.CreatedAt), fromTime(w.UpdatedAt),
-		w.Secret.Reveal(), string(config))
+	err = b.c.erasing(func() error {
+		return b.c.run(`INSERT OR REPLACE INTO webhook (num, id, tenant, version, enabled, disabled_reason, deleted, line,
+			canceled_through, canceled_reason, canceled_at, created, updated, secret, config, sealed)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			num, w.ID, w.Tenant, w.Version, w.Enabled, string(w.DisabledReason), k.deleted, k.line,
+			w.CanceledThrough, string(w.CanceledReason), k.canceledAt, fromTime(w.CreatedAt), fromTime(w.UpdatedAt),
+			stored.secret, string(stored.config), stored.sealed)
+	})
 	if err != nil {
 		return err
 	}
 	if k.num == 0 {
 		k.num = b.c.LastInsertRowID()
+	}
+	if stored.sealed == nil {
+		if err := b.c.run(`UPDATE meta SET plain = 1 WHERE plain = 0`); err != nil {
+			return err
+		}
 	}
 	if b.hooks == nil {
 		b.hooks = make(map[event.ID]*hook)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/seal"
 	"github.com/carillon/carillon/store"
 )
 
@@ -41,6 +42,16 @@ type Options struct {
 
 	// VFS is the SQLite file system to use; empty: the operating system's.
 	VFS string
+
+	// Secrets seals the secrets of webhooks; what is stored in plain, or under another key than the first, is sealed
+	// anew by [Open]. Nil: secrets are stored in plain, and what is sealed is refused with [ErrSealed].
+	Secrets *seal.Keyring
+	// Unseal has Open store in plain again what the keys open.
+	Unseal bool
+	// Rewrite has Open write the file anew, whatever its size, if secrets from before they were sealed may be left in it.
+	Rewrite bool
+	// WithoutSecrets opens what is sealed without its keys: webhooks lack their secrets then and cannot be changed.
+	WithoutSecrets bool
 }
 
 // Engine keeps the contract of package store in one SQLite file. It is safe for concurrent use.
@@ -49,6 +60,7 @@ type Engine struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
+	vault   vault
 
 	lock    *sqlite3.Conn
 	writer  *conn
@@ -109,6 +121,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		stopped:    make(chan struct{}),
 		closing:    make(chan struct{}),
 		failed:     make(chan struct{}),
+		vault:      newVault(&o),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -137,6 +150,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		}
 		return nil, fmt.Errorf("opening %s: %w", o.Path, err)
 	}
+	stale, err := e.load()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", o.Path, err)
+	}
+	if err := e.reseal(ctx, fileSystem, stale); err != nil {
+		return nil, fmt.Errorf("sealing secrets in %s: %w", o.Path, err)
+	}
 	e.warnOfOthers()
 	e.writer.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 		e.checkpoint.pages.Store(int64(pages))
@@ -155,9 +175,6 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	if e.checkpoint.conn, err = dial(o.Path, fileSystem, false, checkpointCacheKiB); err != nil {
 		return nil, fmt.Errorf("opening %s for checkpoints: %w", o.Path, err)
-	}
-	if err := e.load(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", o.Path, err)
 	}
 	if e.metrics, err = newMetrics(e, o.Registerer); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
@@ -217,6 +234,11 @@ func (e *Engine) openWriter(fileSystem string) (_ *conn, err error) {
 	if err := migrate(c); err != nil {
 		return nil, err
 	}
+	if pages == 0 {
+		if err := c.Conn.Exec(`UPDATE meta SET plain = 0`); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -236,10 +258,10 @@ func (e *Engine) warnOfOthers() {
 	}
 }
 
-// load reads what the engine keeps in memory.
-func (e *Engine) load() error {
+// load reads what the engine keeps in memory. It returns the webhooks that are to be sealed anew.
+func (e *Engine) load() (stale []*hook, err error) {
 	c := e.writer
-	_, err := c.first(`SELECT next_cursor, last_time, trimmed, floor, log_bytes, log_cursor, log_webhook FROM meta`, nil, func(s *sqlite3.Stmt) {
+	_, err = c.first(`SELECT next_cursor, last_time, trimmed, floor, log_bytes, log_cursor, log_webhook FROM meta`, nil, func(s *sqlite3.Stmt) {
 		e.state = state{
 			next:     columnCursor(s, 0),
 			lastTime: s.ColumnInt64(1),
@@ -250,16 +272,16 @@ func (e *Engine) load() error {
 		}
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	keys, err := c.number(`SELECT count(*) FROM idempotency`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.state.keys = int(keys)
 	used, err := usedBytes(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.used.Store(used)
 	e.logBytes.Store(e.state.logBytes)
@@ -267,12 +289,12 @@ func (e *Engine) load() error {
 	e.publishBounds()
 	e.ring.reset(e.state.next - 1)
 	if err := e.tenants.load(c); err != nil {
-		return err
+		return nil, err
 	}
-	if err := e.hooks.load(c); err != nil {
-		return err
+	if stale, err = e.hooks.load(c, &e.vault); err != nil {
+		return nil, err
 	}
-	return e.accessKeys.load(c)
+	return stale, e.accessKeys.load(c)
 }
 
 // publishBounds shows readers the writer's state.

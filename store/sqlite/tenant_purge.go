@@ -36,10 +36,15 @@ func (b *batch) purge(done *store.Trimmed) error {
 		return err
 	}
 	for i, sql := range purges {
-		if err := b.c.run(sql, id, purgeRows); err != nil {
+		n := 0
+		err := b.c.erasing(func() error { // secrets of webhooks are in there
+			err := b.c.run(sql, id, purgeRows)
+			n = int(b.c.Changes())
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		n := int(b.c.Changes())
 		if i == 0 {
 			b.keys -= n
 		}

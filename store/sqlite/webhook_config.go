@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -10,7 +9,7 @@ import (
 )
 
 // webhookConfig is the part of a webhook's settings that is never searched for. Its secrets are plain texts: the type
-// that hides them would be stored as ***. It is never logged.
+// that hides them would be stored as ***. It is never logged. Where there is a key, [webhookSecrets] are kept apart from it.
 type webhookConfig struct {
 	URL         string            `json:"url"`
 	Topics      []event.Pattern   `json:"topics"`
@@ -53,12 +52,19 @@ type oldSecretConfig struct {
 	Until  int64  `json:"until"` // milliseconds
 }
 
-func encodeConfig(w *event.Webhook) ([]byte, error) {
+// configOf copies a webhook's settings. What it points to is shared.
+func configOf(w *event.Webhook) webhookConfig {
 	config := webhookConfig{
 		URL: w.URL, Topics: w.Topics, Retry: w.Retry, Timeout: w.Timeout,
 		MaxInFlight: w.MaxInFlight, Description: w.Description, Metadata: w.Metadata,
-		Filter: w.Filter, Transform: w.Transform, Format: w.Format, Headers: w.Headers, Signing: w.Signing,
+		Filter: w.Filter, Transform: w.Transform, Format: w.Format, Signing: w.Signing,
 		PerSecond: w.RateLimit.PerSecond, Burst: w.RateLimit.Burst, Order: w.Order, Handshake: w.Handshake,
+	}
+	if len(w.Headers) > 0 {
+		config.Headers = make(map[string]string, len(w.Headers))
+		for name, value := range w.Headers {
+			config.Headers[name] = value.Reveal()
+		}
 	}
 	a := &w.Auth
 	config.Auth = authConfig{
@@ -69,20 +75,22 @@ func encodeConfig(w *event.Webhook) ([]byte, error) {
 	for _, old := range w.OldSecrets {
 		config.OldSecrets = append(config.OldSecrets, oldSecretConfig{old.Secret.Reveal(), fromTime(old.Until)})
 	}
-	return json.Marshal(config)
+	return config
 }
 
-// decodeConfig fills in a webhook's settings.
-func decodeConfig(blob []byte, w *event.Webhook) error {
-	var config webhookConfig
-	if err := json.Unmarshal(blob, &config); err != nil {
-		return err
-	}
+// fillIn is the inverse of [configOf].
+func fillIn(w *event.Webhook, config *webhookConfig) {
 	w.URL, w.Topics, w.Retry, w.Timeout = config.URL, config.Topics, config.Retry, config.Timeout
 	w.MaxInFlight, w.Description, w.Metadata = config.MaxInFlight, config.Description, config.Metadata
-	w.Filter, w.Transform, w.Format, w.Headers = config.Filter, config.Transform, config.Format, config.Headers
+	w.Filter, w.Transform, w.Format = config.Filter, config.Transform, config.Format
 	w.Signing, w.Order, w.Handshake = config.Signing, config.Order, config.Handshake
 	w.RateLimit = event.RateLimit{PerSecond: config.PerSecond, Burst: config.Burst}
+	if len(config.Headers) > 0 {
+		w.Headers = make(map[string]event.Secret, len(config.Headers))
+		for name, value := range config.Headers {
+			w.Headers[name] = event.Secret(value)
+		}
+	}
 	a := &config.Auth
 	w.Auth = event.Auth{
 		Type: a.Type, Username: a.Username, Password: event.Secret(a.Password), Token: event.Secret(a.Token),
@@ -92,7 +100,6 @@ func decodeConfig(blob []byte, w *event.Webhook) error {
 	for _, old := range config.OldSecrets {
 		w.OldSecrets = append(w.OldSecrets, event.OldSecret{Secret: event.Secret(old.Secret), Until: toTime(old.Until)})
 	}
-	return nil
 }
 
 // cloneWebhook copies a webhook with all that it points to.

@@ -18,7 +18,7 @@ func TestSecretsInTheRow(t *testing.T) {
 		Secret: event.Secret(secrets[0]), OldSecrets: []event.OldSecret{{Secret: event.Secret(secrets[1]), Until: time.Now()}},
 		Auth: event.Auth{Type: event.AuthBasic, Password: event.Secret(secrets[2]), Token: event.Secret(secrets[3]),
 			ClientSecret: event.Secret(secrets[4]), PrivateKey: event.Secret(secrets[5])},
-		Headers: map[string]string{"X-Key": secrets[6]}}
+		Headers: map[string]event.Secret{"X-Key": event.Secret(secrets[6])}}
 	if err := e.CreateWebhook(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,17 @@ func Run(t *testing.T, open Open) {
 		{"Jobs", jobTests},
 		{"Tenants", tenantTests},
 	} {
-		t.Run(group.name, func(t *testing.T) {
-			for _, test := range group.tests {
-				t.Run(test.name, func(t *testing.T) { test.run(newHarness(t, open)) })
-			}
-		})
+		t.Run(group.name, func(t *testing.T) { runAll(t, open, group.tests) })
+	}
+}
+
+// RunWebhooks holds an engine to the part of the contract that is about webhooks' settings, for what an engine does
+// differently with those alone.
+func RunWebhooks(t *testing.T, open Open) { runAll(t, open, webhookTests) }
+
+func runAll(t *testing.T, open Open, tests []conformance) {
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.run(newHarness(t, open)) })
 	}
 }
 

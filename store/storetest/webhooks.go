@@ -81,7 +81,7 @@ func fullWebhook(until time.Time) *event.Webhook {
 	w := newWebhook(tenant)
 	w.Filter, w.Transform = `data.amount > 10`, `.data`
 	w.Format, w.Signing, w.Order = event.FormatStandard, event.SigningEd25519, event.OrderKey
-	w.Headers = map[string]string{"X-Shop": "7"}
+	w.Headers = map[string]event.Secret{"X-Shop": "7"}
 	w.Auth = event.Auth{
 		Type: event.AuthOAuth2, Username: "user", Password: "password-1", Token: "token-1", TokenURL: "https://example.com/token",
 		ClientID: "client", ClientSecret: "client-secret-1", Scopes: []string{"a", "b"}, Params: map[string]string{"audience": "x"},
