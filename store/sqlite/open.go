@@ -76,7 +76,9 @@ type Engine struct {
 	hooks      hooks
 	accessKeys accessKeys
 	ring       ring
-	used       atomic.Int64 // bytes, as of the last step of retention
+
+	tokenSecret event.Secret // set by Open
+	used        atomic.Int64 // bytes, as of the last step of retention
 
 	logBytes atomic.Int64 // state.logBytes, for metrics
 
@@ -214,6 +216,9 @@ func (e *Engine) openWriter(fileSystem string) (_ *conn, err error) {
 		return nil, fmt.Errorf("recovering the write-ahead log: %w", err)
 	}
 	if err := migrate(c); err != nil {
+		return nil, err
+	}
+	if e.tokenSecret, err = tokenSecret(c); err != nil {
 		return nil, err
 	}
 	return c, nil
