@@ -342,7 +342,7 @@ func (b *browser) waitText(selector, want string) chromedp.Action[chromedp.Void]
 }
 
 func (b *browser) waitContains(selector, want string) chromedp.Action[chromedp.Void] {
-	return b.poll(`(s, want) => document.querySelector(s)?.textContent.includes(want)`, fmt.Sprintf("%s has %q", selector, want), selector, want)
+	return b.poll(`(s, want) => document.querySelector(s)?.textContent.includes(want) ?? false`, fmt.Sprintf("%s has %q", selector, want), selector, want)
 }
 
 func (b *browser) count(selector string, want int) chromedp.Action[chromedp.Void] {

@@ -290,8 +290,8 @@ func eventSourceRequest(t *testing.T, b *browser) {
 	}
 }
 
-// A page of another origin gets the stream where that origin was let in, and never with what the browser knows of its
-// user.
+// A page of another origin gets the stream where that origin was let in, with the browser's cookies only if the page asks
+// for that.
 func eventSourceOrigins(t *testing.T, b *browser) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -313,6 +313,7 @@ func eventSourceOrigins(t *testing.T, b *browser) {
 		in          bool
 	}{
 		{"on the list", friend, listed, false, true},
+		{"on the list, with credentials", friend, listed, true, true},
 		{"not on the list", stranger, listed, false, false},
 		{"no list", friend, closedDoor, false, false},
 		{"no list, with credentials", friend, closedDoor, true, false},
@@ -340,10 +341,11 @@ func eventSourceOrigins(t *testing.T, b *browser) {
 			t.Fatalf("%s: %d requests were made", c.name, len(all)-before)
 		}
 		request, answer := all[before].request, all[before].answer
-		if request.Header.Get("Origin") != c.origin || request.Header.Get("Cookie") != "" {
+		cookie := map[bool]string{true: "taste=sweet"}[c.credentials]
+		if request.Header.Get("Origin") != c.origin || request.Header.Get("Cookie") != cookie {
 			t.Errorf("%s: the browser asked with %v", c.name, request.Header)
 		}
-		if answer.Header.Get("Access-Control-Allow-Credentials") != "" {
+		if answer.Header.Get("Access-Control-Allow-Credentials") != "true" {
 			t.Errorf("%s: the answer has %v", c.name, answer.Header)
 		}
 	}

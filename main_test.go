@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	terminating, terminated        the same as terminate, in two steps
 //	http STATUS METHOD PATH […]    a request: -H 'Name: value', -d BODY, -f FILE; the answer's head goes to stderr, its body to stdout
 //	get NAME PATH                  set a variable to a part of the last JSON answer, such as data.0.id
+//	portal NAME                    set a variable to the token of the portal link in the last JSON answer
 //	printed NAME PATH              set a variable to a part of the JSON that was printed last
 //	expect PATH VALUE              a part of the last JSON answer is this
 //	until PATH VALUE URLPATH       ask again until it is
@@ -58,7 +59,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": command((*story).serve), "terminate": command((*story).terminate), "terminating": command((*story).terminating), "terminated": command((*story).terminated), "kill9": command((*story).kill9), "wipe": command((*story).wipe),
-			"http": command((*story).http), "get": command((*story).get), "printed": command((*story).printed), "expect": command((*story).expect), "until": command((*story).until),
+			"http": command((*story).http), "get": command((*story).get), "portal": command((*story).portal), "printed": command((*story).printed), "expect": command((*story).expect), "until": command((*story).until),
 			"flood":    command((*story).flood),
 			"receiver": command((*story).receive), "received": command((*story).received), "silent": command((*story).silent),
 			"release": command((*story).release), "verify": command((*story).verify),

@@ -141,6 +141,22 @@ func (s *story) get(ts *testscript.TestScript, args []string) error {
 	return err
 }
 
+func (s *story) portal(ts *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("portal NAME")
+	}
+	link, err := part(s.answer, "url")
+	if err != nil {
+		return err
+	}
+	_, token, found := strings.Cut(link, "#portal=")
+	if !found {
+		return fmt.Errorf("%s is no portal link", link)
+	}
+	ts.Setenv(args[0], token)
+	return nil
+}
+
 func (s *story) printed(ts *testscript.TestScript, args []string) error {
 	if len(args) != 2 {
 		return usage("printed NAME PATH")

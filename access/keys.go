@@ -23,6 +23,10 @@ type Config struct {
 	Store Store
 	Log   *slog.Logger
 
+	// TokenSecret is what tokens are signed with, at least 32 bytes: see [store.Secrets]. Empty: no tokens are made, and
+	// none is good.
+	TokenSecret event.Secret
+
 	// AdminKey is the key of the configuration, which may do everything; empty: there is none.
 	AdminKey event.Secret
 
@@ -40,10 +44,14 @@ type Keys struct {
 	admin *event.KeyHash // nil: none is configured
 	stop  func()
 
+	// seals has a key of its own for each purpose of a token: see newSeals.
+	seals map[Purpose][]byte
+
 	open atomic.Bool // there is no key at all
 
 	mu     sync.RWMutex
 	byHash map[event.KeyHash]*entry
+	byID   map[event.ID]*entry
 }
 
 // entry is a stored key, and when it was used as far as that is not written yet.
@@ -64,7 +72,7 @@ const usePrecision = time.Minute
 
 // New reads the keys and follows them until Close.
 func New(cfg Config) (*Keys, error) {
-	k := &Keys{store: cfg.Store, log: cfg.Log, ended: cfg.Ended, byHash: make(map[event.KeyHash]*entry)}
+	k := &Keys{store: cfg.Store, log: cfg.Log, ended: cfg.Ended, byHash: make(map[event.KeyHash]*entry), byID: make(map[event.ID]*entry)}
 	if k.ended == nil {
 		k.ended = func(string) {}
 	}
@@ -72,6 +80,7 @@ func New(cfg Config) (*Keys, error) {
 		hash := event.HashKey(cfg.AdminKey)
 		k.admin = &hash
 	}
+	k.seals = newSeals(cfg.TokenSecret)
 	first := true
 	stop, err := cfg.Store.WatchKeys(func(keys []*event.Key) {
 		k.take(keys)
@@ -102,6 +111,7 @@ func (k *Keys) take(keys []*event.Key) {
 			now.used.Store(max(now.used.Load(), old.used.Load()))
 		}
 		k.byHash[key.Hash] = now
+		k.byID[key.ID] = now
 	}
 	k.mu.Unlock()
 }
@@ -138,13 +148,13 @@ func (k *Keys) Open() bool { return k.open.Load() }
 func (k *Keys) HasAdminKey() bool { return k.admin != nil }
 
 // Anybody returns who everybody is while the gateway is open.
-func (k *Keys) Anybody() Principal { return anybody() }
+func (k *Keys) Anybody() Principal { return anybody(OriginOpen) }
 
 // Find returns whose token this is. Hashes are compared: how long it takes says nothing about any token.
 func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 	hash := event.HashKey(token)
 	if k.admin != nil && subtle.ConstantTimeCompare(hash[:], k.admin[:]) == 1 {
-		return anybody(), nil
+		return anybody(OriginAdmin), nil
 	}
 	k.mu.RLock()
 	e := k.byHash[hash]
@@ -162,6 +172,7 @@ func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 	}
 	return Principal{
 		Tenant: e.key.Tenant, Key: e.key.ID, Scopes: e.key.Scopes, Patterns: e.key.Patterns, Expires: e.key.ExpiresAt,
+		Origin: OriginKey,
 	}, nil
 }
 

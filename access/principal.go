@@ -13,11 +13,31 @@ type Principal struct {
 	Scopes   []event.Scope   // shared, not to be written to
 	Patterns []event.Pattern // shared, not to be written to; none: every topic
 	Expires  time.Time       // zero: never
+
+	// Origin is how it came to be let in. Tokens can be made only by one of which it is known how.
+	Origin Origin
+	// Purpose is what the token is for that it came with; empty: it came with none.
+	Purpose Purpose
+	// Label is what whoever made the token says of it, for humans.
+	Label string
+	// Foreign says that the key which made the token is of another tenant, which the token's is not told of.
+	Foreign bool
 }
 
+// Origin is how a principal came to be let in.
+type Origin uint8
+
+// The origins.
+const (
+	OriginUnknown Origin = iota
+	OriginOpen           // nobody is asked for a key
+	OriginAdmin          // the configuration's key
+	OriginKey            // a stored key
+)
+
 // anybody is everyone who comes in without a stored key: by the configuration's, or while there is none at all.
-func anybody() Principal {
-	return Principal{Tenant: event.DefaultTenant, Scopes: []event.Scope{event.ScopeAdmin}}
+func anybody(from Origin) Principal {
+	return Principal{Tenant: event.DefaultTenant, Scopes: []event.Scope{event.ScopeAdmin}, Origin: from}
 }
 
 // May reports whether the principal may do what asks for the scope.

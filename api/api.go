@@ -71,6 +71,10 @@ type Config struct {
 	// empty.
 	CORSOrigins []string
 
+	// PublicURL is where browsers reach the gateway, such as https://events.example.com; empty: where the request that
+	// asks for a link was sent to.
+	PublicURL string
+
 	OpenAPI []byte       // the text of openapi.yaml
 	Console http.Handler // the page at / and its files under /assets/
 

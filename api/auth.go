@@ -30,6 +30,9 @@ func (a *API) asking(scope event.Scope) func(func(http.ResponseWriter, *http.Req
 	return func(handle func(http.ResponseWriter, *http.Request) *problem) http.HandlerFunc {
 		return a.answer(func(w http.ResponseWriter, r *http.Request) *problem {
 			if !principalOf(r).May(scope) {
+				if p := tokenLacks(r); p != nil {
+					return p
+				}
 				return kindForbidden.is("The key in Authorization lacks the scope %s.", scope)
 			}
 			return handle(w, r)

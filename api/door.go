@@ -17,13 +17,27 @@ import (
 // door lets requests in, and says who each comes from. There are two: with keys, who has one may come in; while there are
 // none the gateway listens on loopback only, and who can connect may come in, unless it is a browser acting for a foreign
 // web page. That matters because every page in the world can make its visitor's browser send requests to loopback.
-func (a *API) door(next http.Handler) http.Handler {
+//
+// Either way a token may be shown instead of a key; shown says where it is looked for.
+func (a *API) door(shown func(*http.Request) (shownToken, *problem)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler { return a.doorTo(next, shown) }
+}
+
+func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *problem)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		admit := a.keyDoor
 		if a.access.Open() {
 			admit = a.loopbackDoor
 		}
-		who, p := admit(r)
+		var who access.Principal
+		token, p := shown(r)
+		switch {
+		case p != nil:
+		case token.given:
+			who, p = a.tokenDoor(r, token)
+		default:
+			who, p = admit(r)
+		}
 		if p != nil {
 			a.refuse(w, r, *p)
 			return
@@ -116,12 +130,22 @@ func hostname(hostport string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 }
 
-// originAllowed reports whether the origin is on the CORS allow-list.
+// originAllowed reports whether the origin is let in by the CORS allow-list. null, which is every page in a sandbox and
+// every file, never is.
 func (a *API) originAllowed(origin string) bool {
-	return slices.ContainsFunc(a.cfg.CORSOrigins, func(allowed string) bool {
-		return allowed == "*" || strings.EqualFold(allowed, origin)
-	})
+	return a.originListed(origin) || origin != opaqueOrigin && slices.Contains(a.cfg.CORSOrigins, anyOrigin)
 }
+
+// originListed reports whether the origin itself stands in the allow-list.
+func (a *API) originListed(origin string) bool {
+	return origin != opaqueOrigin && origin != anyOrigin &&
+		slices.ContainsFunc(a.cfg.CORSOrigins, func(allowed string) bool { return strings.EqualFold(allowed, origin) })
+}
+
+const (
+	anyOrigin    = "*"
+	opaqueOrigin = "null"
+)
 
 // sameOrigin reports whether the origin is the one that the request was sent to.
 func sameOrigin(origin string, r *http.Request) bool {

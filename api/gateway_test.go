@@ -87,9 +87,13 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 		t.Fatal(err)
 	}
 	g.engine = engine
+	secret, err := engine.TokenSecret(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var hub *stream.Hub
 	if g.access, err = access.New(access.Config{
-		Store: engine, AdminKey: adminKey, Log: log, Ended: func(key string) { hub.EndKey(key) },
+		Store: engine, AdminKey: adminKey, TokenSecret: secret, Log: log, Ended: func(key string) { hub.EndKey(key) },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +237,12 @@ func (g *gateway) checked(r *http.Request, res *http.Response, body []byte) *ans
 	g.t.Helper()
 	if res.Header.Get("X-Content-Type-Options") != "nosniff" {
 		g.t.Errorf("%s %s: the answer lacks nosniff", r.Method, r.URL)
+	}
+	if res.Header.Get("Referrer-Policy") != "no-referrer" {
+		g.t.Errorf("%s %s: the answer lets addresses be told: %v", r.Method, r.URL, res.Header)
+	}
+	if vary := strings.Join(res.Header.Values("Vary"), ", "); strings.Count(vary, "Origin") != 1 {
+		g.t.Errorf("%s %s: the answer varies by %q", r.Method, r.URL, vary)
 	}
 	unrouted := res.StatusCode == http.StatusMethodNotAllowed || r.Method == http.MethodHead || r.Method == http.MethodOptions ||
 		res.StatusCode == http.StatusNotFound && bytes.Contains(body, []byte("Nothing is served at this path"))

@@ -51,7 +51,7 @@ func (a *API) pollEvents(w http.ResponseWriter, r *http.Request) *problem {
 		return &tooManyStreams
 	}
 	if errors.Is(err, stream.ErrExpired) {
-		return kindUnauthorized.is("The key in Authorization has expired, or was revoked.")
+		return kindUnauthorized.is("The key or token that the poll came with has expired, or was revoked.")
 	}
 	if err != nil {
 		return a.readProblem(r, "polling", err)

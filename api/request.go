@@ -16,6 +16,7 @@ type request struct {
 	id        event.ID // made when first asked for
 	principal access.Principal
 	tenant    event.TenantID // that the request is for
+	urlTokens []event.Secret // what stood in the URL as token; the URL that handlers see has none
 	written   *answerWriter
 }
 
@@ -27,8 +28,12 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 		written := &answerWriter{ResponseWriter: w}
 		// No answer may be taken for something that it does not say it is.
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		// The console's page sets this too; tokens stand in addresses, which nobody else is to hear of.
+		w.Header().Set("Referrer-Policy", "no-referrer")
 		info := &request{written: written}
-		next.ServeHTTP(written, r.WithContext(context.WithValue(r.Context(), requestKey{}, info)))
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
+		info.urlTokens = takeURLTokens(r)
+		next.ServeHTTP(written, r)
 	})
 }
 

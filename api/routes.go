@@ -29,8 +29,18 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/assets/{file}", a.cfg.Console.ServeHTTP)
 	})
 
+	// For who may subscribe, and who has a stream token, which opens these and nothing else.
 	m.Group(func(m chi.Router) {
-		m.Use(a.door)
+		m.Use(a.door(tokenAnywhere))
+		m.Get("/v1/stream", a.listening(a.streamTopics))
+		m.Post("/v1/stream", a.listening(a.postStream))
+		m.Get(doctorPath, a.listening(a.streamDoctor))
+		m.Get("/v1/topics/{pattern}/stream", a.listening(a.streamPattern))
+		m.Get("/v1/topics/{topic}/events", a.listening(a.pollEvents))
+	})
+
+	m.Group(func(m chi.Router) {
+		m.Use(a.door(tokenInHeader))
 
 		// Each asks for a scope. What is the gateway's as a whole, and not a tenant's, asks for an admin of all of it.
 		publish, subscribe := a.asking(event.ScopePublish), a.asking(event.ScopeSubscribe)
@@ -46,13 +56,11 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/v1/topics", subscribe(a.listTopics))
 		m.Post("/v1/topics/{topic}/events", publish(a.metering(a.publishToTopic)))
 
-		m.Get("/v1/topics/{topic}/events", subscribe(a.pollEvents))
+		m.Get("/v1/streams", manage(notByToken(a.listStreams)))
 
-		m.Get("/v1/stream", subscribe(a.streamTopics))
-		m.Post("/v1/stream", subscribe(a.postStream))
-		m.Get(doctorPath, subscribe(a.streamDoctor))
-		m.Get("/v1/topics/{pattern}/stream", subscribe(a.streamPattern))
-		m.Get("/v1/streams", manage(a.listStreams))
+		m.Get("/v1/me", a.answer(a.showMe))
+		m.Post("/v1/stream-tokens", subscribe(a.createStreamToken))
+		m.Post("/v1/portal-links", manage(notByToken(a.createPortalLink)))
 
 		m.Post("/v1/webhooks", manage(a.createWebhook))
 		m.Get("/v1/webhooks", manage(a.listWebhooks))

@@ -83,7 +83,7 @@ func (a *API) setStreamFilter(sub *stream.Subscription, source string) (err erro
 func subscribeAs(r *http.Request, sub *stream.Subscription) {
 	who := principalOf(r)
 	sub.Tenant, sub.Key, sub.Expires, sub.Address = tenantOf(r), who.KeyText(), who.Expires, remoteOf(r)
-	sub.Hidden = sub.Tenant != who.Tenant
+	sub.Hidden = sub.Tenant != who.Tenant || who.Foreign
 }
 
 // serveStream answers with a stream, of lines if those are what the client accepts. field names each pattern's place in

@@ -93,7 +93,11 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	}()
 
 	var hub *stream.Hub // keys change, and are revoked, only once the engine runs
-	keys, err := access.New(access.Config{Store: engine, AdminKey: key, Log: log, Ended: func(key string) { hub.EndKey(key) }})
+	secret, err := engine.TokenSecret(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := access.New(access.Config{Store: engine, AdminKey: key, TokenSecret: secret, Log: log, Ended: func(key string) { hub.EndKey(key) }})
 	if err != nil {
 		return err
 	}
@@ -137,7 +141,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
 		Registerer: registry, Gatherer: registry,
 		MaxBody: int64(c.MaxBody),
-		Access:  keys, Tenants: tenants, Hosts: c.Host, CORSOrigins: c.CORSOrigin,
+		Access:  keys, Tenants: tenants, Hosts: c.Host, CORSOrigins: c.CORSOrigin, PublicURL: c.PublicURL,
 		OpenAPI: p.OpenAPI, Console: web.Handler(),
 		Ready: engine.Ready, Version: version,
 	})

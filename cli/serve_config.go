@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/carillon/carillon/access"
@@ -23,6 +24,8 @@ type serveCommand struct {
 	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs a key, stored or configured."`
 	Host       []string `group:"network" placeholder:"NAME" help:"A further name in Host to answer to while there is no key. Repeatable."`
 	CORSOrigin []string `name:"cors-origin" group:"network" placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, whose pages may use the gateway. Repeatable."`
+
+	PublicURL string `name:"public-url" group:"network" placeholder:"URL" help:"Where browsers reach the gateway, such as https://events.example.com: what portal links begin with. Without it they lead to where they were asked for."`
 
 	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
@@ -90,12 +93,20 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--source: %q is no URI, nor the path of one", c.Source)
 	}
 	for _, origin := range c.CORSOrigin {
-		u, err := url.Parse(origin)
-		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
+		if origin != "*" && !isOrigin(origin) {
 			return fmt.Errorf("--cors-origin: %q is no origin, such as https://app.example.com", origin)
 		}
 	}
+	if c.PublicURL = strings.TrimSuffix(c.PublicURL, "/"); c.PublicURL != "" && !isOrigin(c.PublicURL) || c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "http") {
+		return fmt.Errorf("--public-url: %q is no URL without a path, such as https://events.example.com", c.PublicURL)
+	}
 	return nil
+}
+
+// isOrigin reports whether a text is the origin of a page as browsers write it.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == text
 }
 
 // retention is what the store keeps.

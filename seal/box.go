@@ -3,6 +3,8 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -53,6 +55,14 @@ func (b *Box) Seal(value []byte, place ...[]byte) []byte {
 	sealed[0] = version
 	copy(sealed[1:], b.keyring.keys[0].id[:])
 	return b.ciphers[0].Seal(sealed, nil, value, bound(sealed[:headerBytes], place))
+}
+
+// Mix makes a secret of one that lies on the disk in plain and the first key: whoever has only the disk does not have it.
+// It is another one under another first key. It has 32 bytes.
+func (k *Keyring) Mix(purpose string, secret []byte) []byte {
+	mac := hmac.New(sha256.New, k.keys[0].derive("mix "+purpose, sha256.Size))
+	mac.Write(secret)
+	return mac.Sum(nil)
 }
 
 // Open decrypts what was sealed for the place. Errors are [ErrKey] and [ErrBroken].

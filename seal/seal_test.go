@@ -260,3 +260,22 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A mixed secret is the same for ever under one first key, whatever stands behind it, and nothing that another key, purpose
+// or secret gives.
+func TestMix(t *testing.T) {
+	keyring := mustParse(t, countingKey())
+	mixed := keyring.Mix("tokens", []byte("stored"))
+	if len(mixed) != 32 || !bytes.Equal(mixed, mustParse(t, countingKey()+"\n"+NewKey()).Mix("tokens", []byte("stored"))) {
+		t.Errorf("mixed %x", mixed)
+	}
+	for name, other := range map[string][]byte{
+		"key":     mustParse(t, NewKey()).Mix("tokens", []byte("stored")),
+		"purpose": keyring.Mix("webhooks", []byte("stored")),
+		"secret":  keyring.Mix("tokens", []byte("other")),
+	} {
+		if bytes.Equal(mixed, other) {
+			t.Errorf("another %s gives the same", name)
+		}
+	}
+}

@@ -16,6 +16,7 @@ type Engine interface {
 	Jobs
 	Keys
 	Tenants
+	Secrets
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -444,4 +445,11 @@ type Keys interface {
 	// in the order of the changes and before the write that made them returns. changed must be quick and must not call the
 	// engine; the keys are shared and must not be written to. stop ends it; changed is not called after stop has returned.
 	WatchKeys(changed func([]*event.Key)) (stop func(), err error)
+}
+
+// Secrets is what the engine keeps in secret for the gateway itself.
+type Secrets interface {
+	// TokenSecret returns what tokens are signed with: 32 bytes of chance, made with the data and the same ever after, on
+	// every node and after every restart. It can be asked for before Run.
+	TokenSecret(ctx context.Context) (event.Secret, error)
 }

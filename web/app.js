@@ -1,36 +1,14 @@
 // The page's behaviour. Whatever comes from events or answers goes into the page through textContent only.
 
+import { manage } from "./manage.js";
+import { $, explain, make, TIME_OF_DAY } from "./page.js";
+import { ask, askJSON, signedIn, signIn, signOut } from "./session.js";
+
 const MOST_EVENTS = 200;      // kept in the list
 const MOST_TEXT = 20_000;     // characters of one payload that are shown
 const WAIT_SECONDS = 10;
 const FIRST_RETRY_MS = 1_000; // after an answer that EventSource does not retry by itself
 const LAST_RETRY_MS = 30_000;
-const TIME_OF_DAY = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" };
-
-const $ = (id) => document.getElementById(id);
-
-const make = (tag, className, text) => {
-  const el = document.createElement(tag);
-  if (className) el.className = className;
-  if (text !== undefined) el.textContent = text;
-  return el;
-};
-
-// --- what an answer says ---
-
-// explain turns a problem document (RFC 9457), or whatever came instead, into lines of text.
-const explain = async (response) => {
-  const text = await response.text();
-  try {
-    const p = JSON.parse(text);
-    if (p.title) {
-      const lines = [p.detail || p.title];
-      for (const e of p.errors ?? []) lines.push(`${e.field}: ${e.detail}`);
-      return lines.join("\n");
-    }
-  } catch { /* not JSON: shown as it came */ }
-  return text || response.statusText;
-};
 
 const pretty = (text) => {
   try {
@@ -40,13 +18,72 @@ const pretty = (text) => {
   }
 };
 
-const locked = () => {
+// --- who the page is ---
+
+// locked shows the form for a key, and why: what was signed in with is no good, or nothing was.
+const locked = (why) => {
+  if (signedIn()) {
+    signOut();
+    $("locked-why").textContent = why;
+    $("locked-why").hidden = false;
+  }
+  attempts++;
+  source?.close();
+  source = null;
+  clearTimeout(retryTimer);
   $("curl").textContent =
     `curl -N -H "Authorization: Bearer $CARILLON_KEY" '${location.origin}/v1/stream?topic=**'\n` +
     `curl -H "Authorization: Bearer $CARILLON_KEY" -H 'Content-Type: application/json' \\\n` +
     `     -d '{"hello": "world"}' ${location.origin}/v1/topics/demo.hello/events`;
   $("locked").hidden = false;
   $("main").hidden = true; // nothing on it would work
+  $("me").hidden = true;
+  state("stopped");
+};
+
+$("sign-in").addEventListener("submit", (e) => {
+  e.preventDefault();
+  signIn($("key").value);
+  $("key").value = "";
+  begin();
+});
+$("sign-out").addEventListener("click", () => {
+  signOut();
+  location.reload();
+});
+
+// begin asks who the page is, and shows what that one may use.
+const begin = async () => {
+  let response = null;
+  try {
+    response = await ask("/v1/me");
+  } catch { /* not reachable: tried again below */ }
+  if (!response || response.status >= 500) {
+    state("reconnecting");
+    retryTimer = setTimeout(begin, FIRST_RETRY_MS);
+    return;
+  }
+  if (!response.ok) {
+    locked(await explain(response));
+    return;
+  }
+  const me = await response.json();
+  const may = (scope) => me.scopes.includes(scope) || me.scopes.includes("admin");
+  $("locked").hidden = true;
+  $("locked-why").hidden = true;
+  $("main").hidden = false;
+  $("me").hidden = !signedIn();
+  const until = me.expires_at ? `until ${new Date(me.expires_at).toLocaleString()}` : "";
+  $("who").textContent = [me.label ?? (me.kind === "portal" ? "portal" : "with a key"), until].filter(Boolean).join(", ");
+  $("publish-card").hidden = !may("publish");
+  $("stream-card").hidden = !may("subscribe");
+  $("metrics-link").hidden = !may("admin");
+  if (may("manage")) {
+    if (me.topics) $("hook-topics").placeholder = me.topics.join(", ");
+    manage(locked);
+  }
+  if (may("subscribe")) connect();
+  else state("signed in");
 };
 
 // --- publishing ---
@@ -69,15 +106,16 @@ const publish = async () => {
 
   $("send").disabled = true;
   try {
-    const response = await fetch(`/v1/topics/${topic}/events`, { method: "POST", headers, body });
+    const response = await ask(`/v1/topics/${topic}/events`, { method: "POST", headers, body });
     const webhook = response.headers.get("Carillon-Webhook-Id");
     if (webhook) {
       showResult(response.ok, `Webhook ${webhook} answered ${response.status}`, pretty(await response.text()));
     } else if (response.status === 202) {
       showResult(true, "Accepted", pretty(await response.text()));
     } else {
-      if (response.status === 401) locked();
-      showResult(false, `Refused: ${response.status}`, await explain(response));
+      const why = await explain(response);
+      if (response.status === 401) locked(why);
+      showResult(false, `Refused: ${response.status}`, why);
     }
   } catch {
     showResult(false, "Not sent", "The gateway cannot be reached.");
@@ -197,16 +235,38 @@ const trouble = (text) => {
   $("trouble").hidden = !text;
 };
 
-const connect = () => {
+// streamToken gets a token for a stream: an EventSource cannot send a key. It is null when none was given, which has been
+// told then.
+const streamToken = async (topics) => {
+  let response = null;
+  try {
+    response = await askJSON("POST", "/v1/stream-tokens", { topics });
+  } catch { /* not reachable: tried again below */ }
+  if (response?.status === 201) return (await response.json()).token;
+  await turnedAway(response);
+  return null;
+};
+
+let attempts = 0; // to connect: what an earlier one waited for is not for a later one
+
+const connect = async () => {
+  const attempt = ++attempts;
   clearTimeout(retryTimer);
   source?.close();
+  source = null;
+  state("connecting");
+  const topics = $("pattern").value.split(/[\s,]+/).filter(Boolean);
   const query = new URLSearchParams();
-  for (const pattern of $("pattern").value.split(/[\s,]+/).filter(Boolean)) query.append("topic", pattern);
+  for (const pattern of topics) query.append("topic", pattern);
   query.append("format", "cloudevents");
   if (cursor) query.append("last_event_id", cursor);
+  if (signedIn()) {
+    const token = await streamToken(topics);
+    if (attempt !== attempts || token === null) return;
+    query.append("token", token);
+  }
   const url = `/v1/stream?${query}`;
 
-  state("connecting");
   const mine = new EventSource(url);
   source = mine;
   mine.onopen = () => {
@@ -231,6 +291,8 @@ const connect = () => {
       const row = make("li");
       row.append(make("p", "told", "Gap: some events are missing here: they are no longer kept, or it is not known which ones were seen."));
       show(row);
+    } else if (told.status === "expired" && signedIn()) {
+      connect(); // with a new token, or it is found out that there is none to get
     }
   });
   mine.onerror = () => {
@@ -255,14 +317,22 @@ const refused = async (url) => {
     abort.abort();
     return;
   }
+  if (response?.ok) abort.abort(); // it would go on for ever
+  // The stream's token has expired while the browser was away; who is signed in gets another one.
+  const again = response?.status === 401 && signedIn();
+  await turnedAway(again ? null : response);
+};
+
+// turnedAway says why there is no stream, for good or until it is tried again.
+const turnedAway = async (response) => {
   const status = response?.status ?? 0;
   if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-    if (status === 401) locked();
-    trouble(await explain(response));
+    const why = await explain(response);
+    if (status === 401) locked(why);
+    trouble(why);
     state("stopped");
     return;
   }
-  abort.abort();
   state("reconnecting");
   retryTimer = setTimeout(connect, retryDelay * (0.75 + Math.random() / 2));
   retryDelay = Math.min(retryDelay * 2, LAST_RETRY_MS);
@@ -275,4 +345,4 @@ $("listen").addEventListener("submit", (e) => {
   connect();
 });
 
-connect();
+begin();

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-//go:embed index.html app.js style.css
+//go:embed index.html *.js style.css
 var files embed.FS
 
 // contentSecurityPolicy lets the page load its own script and style and talk to its own origin, and nothing else: a
@@ -31,9 +31,12 @@ type page struct {
 func Handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, p := range map[string]page{
-		"/{$}":              load("index.html", "text/html; charset=utf-8"),
-		"/assets/app.js":    load("app.js", "text/javascript; charset=utf-8"),
-		"/assets/style.css": load("style.css", "text/css; charset=utf-8"),
+		"/{$}":               load("index.html", "text/html; charset=utf-8"),
+		"/assets/app.js":     load("app.js", "text/javascript; charset=utf-8"),
+		"/assets/manage.js":  load("manage.js", "text/javascript; charset=utf-8"),
+		"/assets/page.js":    load("page.js", "text/javascript; charset=utf-8"),
+		"/assets/session.js": load("session.js", "text/javascript; charset=utf-8"),
+		"/assets/style.css":  load("style.css", "text/css; charset=utf-8"),
 	} {
 		mux.Handle("GET "+path, p)
 	}

@@ -11,7 +11,10 @@ import (
 	"github.com/carillon/carillon/web"
 )
 
-var paths = []string{"/", "/assets/app.js", "/assets/style.css"}
+var (
+	scripts = []string{"/assets/app.js", "/assets/manage.js", "/assets/page.js", "/assets/session.js"}
+	paths   = append([]string{"/", "/assets/style.css"}, scripts...)
+)
 
 func get(t *testing.T, method, path string, header http.Header) *http.Response {
 	t.Helper()
@@ -34,7 +37,10 @@ func body(t *testing.T, r *http.Response) string {
 }
 
 func TestEveryPathIsServedUnderTheSamePolicy(t *testing.T) {
-	types := map[string]string{"/": "text/html", "/assets/app.js": "text/javascript", "/assets/style.css": "text/css"}
+	types := map[string]string{"/": "text/html", "/assets/style.css": "text/css"}
+	for _, path := range scripts {
+		types[path] = "text/javascript"
+	}
 	for _, path := range paths {
 		r := get(t, "GET", path, nil)
 		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), types[path]) {
@@ -97,10 +103,12 @@ func TestPageHasNoInlineCodeAndMakesNoMarkup(t *testing.T) {
 	if on := regexp.MustCompile(`\son[a-z]+=`).FindString(page); on != "" {
 		t.Errorf("index.html has an inline handler: %s", on)
 	}
-	script := body(t, get(t, "GET", "/assets/app.js", nil))
-	for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"} {
-		if strings.Contains(script, bad) {
-			t.Errorf("app.js has %s", bad)
+	for _, path := range scripts {
+		script := body(t, get(t, "GET", path, nil))
+		for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"} {
+			if strings.Contains(script, bad) {
+				t.Errorf("%s has %s", path, bad)
+			}
 		}
 	}
 }

@@ -89,7 +89,9 @@ type Engine struct {
 	accessKeys accessKeys
 	tenants    tenants
 	ring       ring
-	used       atomic.Int64 // bytes, as of the last step of retention
+
+	tokenSecret event.Secret // set by Open
+	used        atomic.Int64 // bytes, as of the last step of retention
 
 	logBytes atomic.Int64 // state.logBytes, for metrics
 
@@ -238,6 +240,9 @@ func (e *Engine) openWriter(fileSystem string) (_ *conn, err error) {
 		if err := c.Conn.Exec(`UPDATE meta SET plain = 0`); err != nil {
 			return nil, err
 		}
+	}
+	if e.tokenSecret, err = tokenSecret(c); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

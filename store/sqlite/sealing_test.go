@@ -363,7 +363,7 @@ func TestSealedSecretsCannotBeMoved(t *testing.T) {
 	original := readData(t, path)
 	for _, sql := range []string{
 		`UPDATE webhook SET sealed = (SELECT sealed FROM webhook WHERE num = 2) WHERE num = 1`,
-		`UPDATE webhook SET tenant = 7 WHERE num = 1`,
+		`UPDATE webhook SET tenant = 7 WHERE num = 1; INSERT INTO tenant VALUES (7, 'other', 1, 0, 0, 0, 0, 0, 0, 0, 0)`,
 		`UPDATE webhook SET sealed = x'' WHERE num = 1`,
 		`UPDATE webhook SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB) WHERE num = 2`,
 	} {

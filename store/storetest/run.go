@@ -14,6 +14,7 @@ func Run(t *testing.T, open Open) {
 		{"Tail", tailTests},
 		{"Webhooks", webhookTests},
 		{"Keys", keyTests},
+		{"Secrets", secretTests},
 		{"Ledger", ledgerTests},
 		{"Order", orderTests},
 		{"Health", healthTests},
