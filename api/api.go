@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,6 +67,9 @@ type Config struct {
 	// CORSOrigins are the origins whose pages may read answers, such as https://app.example.com; "*" is every one. May be
 	// empty.
 	CORSOrigins []string
+
+	// TrustedProxies are where the proxies are whose word about their own clients is believed: see sender. May be empty.
+	TrustedProxies []netip.Prefix
 
 	OpenAPI []byte       // the text of openapi.yaml
 	Console http.Handler // the page at / and its files under /assets/

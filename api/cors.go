@@ -19,7 +19,7 @@ func (a *API) cors() func(http.Handler) http.Handler {
 		// Any header, because the attributes of a CloudEvent are headers of the poster's own naming.
 		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{"Location", "Retry-After", "ETag", "Carillon-Event-Id", "Carillon-Webhook-Id",
-			"Idempotent-Replayed", "Preference-Applied"},
+			"Idempotent-Replayed", "Preference-Applied", requestIDHeader},
 		MaxAge: 600,
 	})
 }

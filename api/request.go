@@ -7,13 +7,13 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/carillon/carillon/access"
-	"github.com/carillon/carillon/event"
 )
 
 // request is what the middleware knows of a request. There is one in every request's context, filled in by the rooms
 // that it passes; only the goroutine that serves the request touches it.
 type request struct {
-	id        event.ID // made when first asked for
+	id        string
+	sender    sender
 	principal access.Principal
 	written   *answerWriter
 }
@@ -26,22 +26,15 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 		written := &answerWriter{ResponseWriter: w}
 		// No answer may be taken for something that it does not say it is.
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		info := &request{written: written}
+		info := &request{written: written, sender: senderOf(r, a.cfg.TrustedProxies)}
+		info.id = nameRequest(r, info.sender)
+		w.Header().Set(requestIDHeader, info.id)
 		next.ServeHTTP(written, r.WithContext(context.WithValue(r.Context(), requestKey{}, info)))
 	})
 }
 
 func requestOf(r *http.Request) *request {
 	return r.Context().Value(requestKey{}).(*request)
-}
-
-// requestID returns the id under which the log knows this request and which a problem gives as its instance.
-func requestID(r *http.Request) event.ID {
-	info := requestOf(r)
-	if info.id.IsZero() {
-		info.id = event.NewID()
-	}
-	return info.id
 }
 
 // answerWriter remembers what was answered. What a [http.ResponseController] can do with the writer below it can do

@@ -23,6 +23,8 @@ type serveCommand struct {
 	Host       []string `group:"network" placeholder:"NAME" help:"A further name in Host to answer to while there is no key. Repeatable."`
 	CORSOrigin []string `name:"cors-origin" group:"network" placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, whose pages may use the gateway. Repeatable."`
 
+	Transport transportFlags `embed:""`
+
 	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
 
@@ -82,6 +84,9 @@ func (c *serveCommand) check() error {
 		return errors.New("--idempotency-window must be more than 0")
 	case c.Data == "":
 		return errors.New("--data must name a directory")
+	}
+	if err := c.Transport.check(); err != nil {
+		return err
 	}
 	if _, err := url.Parse(c.Source); err != nil || c.Source == "" {
 		return fmt.Errorf("--source: %q is no URI, nor the path of one", c.Source)
