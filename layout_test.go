@@ -17,7 +17,7 @@ const module = "github.com/carillon/carillon"
 // Tests may import more: they are not looked at.
 var allowedImports = map[string][]string{
 	"":                {"cli"},
-	"cli":             {"access", "api", "dispatch", "event", "seal", "store", "store/sqlite", "stream", "web"},
+	"cli":             {"access", "api", "dispatch", "event", "seal", "store", "store/sqlite", "stream", "transport", "web"},
 	"api":             {"access", "cloudevent", "dispatch", "event", "filter", "sign", "store", "stream"},
 	"dispatch":        {"cloudevent", "event", "filter", "sign", "store"},
 	"stream":          {"cloudevent", "event", "filter", "store"},
@@ -31,6 +31,7 @@ var allowedImports = map[string][]string{
 	"event":           nil,
 	"sign":            nil,
 	"web":             nil,
+	"transport":       nil,
 	"bench":           nil,
 
 	"examples/receiver": nil,

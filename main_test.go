@@ -47,11 +47,13 @@ func TestMain(m *testing.M) {
 //	streamed NAME TEXT             wait until the text was in it, and print all of it
 //	ended NAME                     wait until it has ended, and print all of it
 //	wipe                           remove the gateway's data
+//	certificate NAME               make a certificate for 127.0.0.1 and a name, in $WORK/cert.pem and key.pem, and trust it
+//	shows NAME                     wait until the gateway's certificate is for that name
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
-			s := &story{work: e.WorkDir, receivers: map[string]*receiver{}, tails: map[string]*process{}, streams: map[string]*rawStream{}}
+			s := &story{work: e.WorkDir, receivers: map[string]*receiver{}, tails: map[string]*process{}, streams: map[string]*rawStream{}, transport: http.DefaultTransport.(*http.Transport).Clone()}
 			e.Values[storyKey{}] = s
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			e.Defer(s.close)
@@ -65,6 +67,7 @@ func TestStories(t *testing.T) {
 			"release": command((*story).release), "verify": command((*story).verify),
 			"tail": command((*story).tail), "seen": command((*story).seen), "told": command((*story).told), "untail": command((*story).untail),
 			"stream": command((*story).stream), "streamed": command((*story).streamed), "ended": command((*story).ended),
+			"certificate": command((*story).certificate), "shows": command((*story).shows),
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -164,6 +167,8 @@ type story struct {
 	receivers map[string]*receiver
 	tails     map[string]*process
 	streams   map[string]*rawStream
+
+	transport *http.Transport
 }
 
 type storyKey struct{}
@@ -194,6 +199,7 @@ func (s *story) close() {
 	for _, r := range s.receivers {
 		r.close()
 	}
+	s.transport.CloseIdleConnections()
 }
 
 // usage is the error of a step with the wrong arguments.

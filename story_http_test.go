@@ -63,7 +63,7 @@ func (s *story) do(method, path string, r request) (*http.Response, []byte, erro
 	if host := r.header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -263,7 +263,7 @@ func (s *story) stream(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	req.Header = r.header
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		cancel()
 		return err

@@ -95,7 +95,7 @@ func (p *process) address() (string, error) {
 // environment is what the script's variables make for a process.
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "CARILLON_ADMIN_KEY", "CARILLON_KEY", "CARILLON_MAX_BODY", "CARILLON_SECRETS_KEY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "CARILLON_ADMIN_KEY", "CARILLON_KEY", "CARILLON_CA_FILE", "CARILLON_MAX_BODY", "CARILLON_SECRETS_KEY"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
@@ -122,7 +122,7 @@ func (s *story) serve(ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.gateway, s.url, s.address = p, url, strings.TrimPrefix(url, "http://")
+	s.gateway, s.url, s.address = p, url, strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://")
 	ts.Setenv("URL", url)
 	ts.Setenv("ADDRESS", s.address)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,6 +75,9 @@ type Config struct {
 	// PublicURL is where browsers reach the gateway, such as https://events.example.com; empty: where the request that
 	// asks for a link was sent to.
 	PublicURL string
+
+	// TrustedProxies are where the proxies are whose word about their own clients is believed: see sender. May be empty.
+	TrustedProxies []netip.Prefix
 
 	OpenAPI []byte       // the text of openapi.yaml
 	Console http.Handler // the page at / and its files under /assets/

@@ -112,7 +112,7 @@ func arrivalOf(r *http.Request, plan doctorPlan) doctorArrival {
 			shown[name] = values
 		}
 	}
-	return doctorArrival{Protocol: r.Proto, Remote: r.RemoteAddr, Host: r.Host, Headers: shown, Time: stamp(time.Now()), Plan: plan}
+	return doctorArrival{Protocol: r.Proto, Remote: remoteText(r), Host: r.Host, Headers: shown, Time: stamp(time.Now()), Plan: plan}
 }
 
 // doctor is one answer under way.

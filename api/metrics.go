@@ -82,7 +82,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 			}
 			if a.log.Enabled(r.Context(), slog.LevelDebug) {
 				a.log.Debug("request", "id", requestID(r), "method", r.Method, "path", r.URL.Path, "status", status,
-					"duration", took, "remote", r.RemoteAddr)
+					"duration", took, "remote", remoteText(r))
 			}
 		}()
 		next.ServeHTTP(w, r)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/carillon/carillon/access"
@@ -60,9 +59,5 @@ func (a *API) publicURL(r *http.Request) string {
 	if a.cfg.PublicURL != "" {
 		return a.cfg.PublicURL
 	}
-	u := url.URL{Scheme: "http", Host: r.Host}
-	if secure(r) {
-		u.Scheme = "https"
-	}
-	return u.String()
+	return originOf(r)
 }

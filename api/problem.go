@@ -108,7 +108,7 @@ type problemDocument struct {
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	body, err := json.Marshal(problemDocument{
 		Type: problemTypePrefix + p.name, Title: p.title, Status: p.status, Detail: p.detail,
-		Instance: "urn:uuid:" + requestID(r).String(), Errors: p.errors, Outcomes: p.outcomes,
+		Instance: instanceOf(r), Errors: p.errors, Outcomes: p.outcomes,
 	})
 	if err != nil {
 		panic(fmt.Errorf("marshalling a problem: %w", err)) // it holds nothing that cannot be marshalled

@@ -13,7 +13,8 @@ import (
 // request is what the middleware knows of a request. There is one in every request's context, filled in by the rooms
 // that it passes; only the goroutine that serves the request touches it.
 type request struct {
-	id        event.ID // made when first asked for
+	id        string
+	sender    sender
 	principal access.Principal
 	tenant    event.TenantID // that the request is for
 	urlTokens []event.Secret // what stood in the URL as token; the URL that handlers see has none
@@ -30,7 +31,9 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		// The console's page sets this too; tokens stand in addresses, which nobody else is to hear of.
 		w.Header().Set("Referrer-Policy", "no-referrer")
-		info := &request{written: written}
+		info := &request{written: written, sender: senderOf(r, a.cfg.TrustedProxies)}
+		info.id = nameRequest(r, info.sender)
+		w.Header().Set(requestIDHeader, info.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
 		info.urlTokens = takeURLTokens(r)
 		next.ServeHTTP(written, r)
@@ -39,15 +42,6 @@ func (a *API) withRequest(next http.Handler) http.Handler {
 
 func requestOf(r *http.Request) *request {
 	return r.Context().Value(requestKey{}).(*request)
-}
-
-// requestID returns the id under which the log knows this request and which a problem gives as its instance.
-func requestID(r *http.Request) event.ID {
-	info := requestOf(r)
-	if info.id.IsZero() {
-		info.id = event.NewID()
-	}
-	return info.id
 }
 
 // answerWriter remembers what was answered. What a [http.ResponseController] can do with the writer below it can do

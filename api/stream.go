@@ -4,7 +4,6 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -118,15 +117,6 @@ func acceptsLines(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// remoteOf returns where a request comes from; not valid where that is no address.
-func remoteOf(r *http.Request) netip.AddrPort {
-	address, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return address
 }
 
 // streamStart says where a stream begins. What a reconnecting client adds beats what its URL said from the first: the

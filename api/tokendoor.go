@@ -143,6 +143,3 @@ func tokenLacks(r *http.Request) *problem {
 		return kindForbidden.is("A stream token opens streams and polls, and nothing else.")
 	}
 }
-
-// secure reports whether the request came over TLS.
-func secure(r *http.Request) bool { return r.TLS != nil }

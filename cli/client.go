@@ -14,7 +14,9 @@ import (
 
 // client says how the client commands reach a gateway.
 type client struct {
-	URL string       `name:"url" group:"gateway" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where the gateway is."`
+	URL    string `name:"url" group:"gateway" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where the gateway is."`
+	CAFile string `name:"ca-file" group:"gateway" placeholder:"FILE" help:"Certificates, as PEM, to believe for https besides the system's."`
+
 	Key event.Secret `group:"gateway" placeholder:"KEY" help:"The key to show it. The environment is the better place: other users can see a command line."`
 
 	Tenant string `group:"gateway" placeholder:"NAME" help:"The tenant to act for, if that is not the key's own: for who runs the whole gateway."`

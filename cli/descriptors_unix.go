@@ -9,8 +9,13 @@ import (
 	"github.com/carillon/carillon/dispatch"
 )
 
-// spareDescriptors are those for the store, for listening, and for clients that post and ask.
-const spareDescriptors = 256
+const (
+	// spareDescriptors are those for the store, for listening, and for clients that post and ask.
+	spareDescriptors = 256
+
+	// ownDescriptors are those of them that no client gets.
+	ownDescriptors = 128
+)
 
 // descriptors is how many descriptors the process may have. Go raises the soft limit to the hard one by itself.
 func descriptors() (int, bool) {
@@ -39,4 +44,14 @@ func maxStreams() int {
 		return 0
 	}
 	return max(1, all/4, all-maxInFlight()-spareDescriptors)
+}
+
+// maxConnections is how many connections of clients there are descriptors for, streams among them; 0 is no bound. It is more
+// than there may be streams: whoever posts still finds a place when all of those are taken.
+func maxConnections() int {
+	all, known := descriptors()
+	if !known {
+		return 0
+	}
+	return max(1, all*3/8, all-maxInFlight()-ownDescriptors)
 }

@@ -33,12 +33,16 @@ func (c *doctorCommand) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
+	to, err := c.Client.http()
+	if err != nil {
+		return err
+	}
 	header := c.Client.header()
 	header.Set("Accept", "text/event-stream")
 	// Offered as browsers do. Since it is asked for by hand, the transport does not undo it.
 	header.Set("Accept-Encoding", "gzip")
 	e := examiner{
-		client: http.DefaultClient, url: base.JoinPath("v1", "stream", "doctor"), header: header,
+		client: to, url: base.JoinPath("v1", "stream", "doctor"), header: header,
 		plan: doctorPlan{Ticks: c.Ticks, Interval: c.Interval, Silence: c.Silence},
 	}
 	if length := e.plan.length(); length >= 5*time.Second {

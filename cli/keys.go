@@ -209,7 +209,11 @@ func (c *client) ask(ctx context.Context, method string, path []string, query ur
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	to, err := c.http()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := to.Do(req)
 	if err != nil {
 		return nil, err // an url.Error: it says what was asked of whom
 	}

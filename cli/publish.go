@@ -74,7 +74,11 @@ func (c *publishCommand) Run(ctx context.Context, p *Process) error {
 		req.Header.Set("Prefer", fmt.Sprintf("wait=%d", wait))
 	}
 
-	resp, err := http.DefaultClient.Do(req)
+	to, err := c.Client.http()
+	if err != nil {
+		return err
+	}
+	resp, err := to.Do(req)
 	if err != nil {
 		return err // an url.Error: it says what was asked of whom
 	}

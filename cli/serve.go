@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +61,10 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	defer hearComplaints(log)()
 	for _, name := range strayVariables(parsed.Model, p.Environ) {
 		log.Warn("an environment variable is no setting of carillon, and changes nothing", "variable", name)
+	}
+	certificates, err := c.Transport.certificates(c.Data, log)
+	if err != nil {
+		return err
 	}
 	version, _ := build()
 	registry := prometheus.NewRegistry()
@@ -144,14 +145,11 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		Access:  keys, Tenants: tenants, Hosts: c.Host, CORSOrigins: c.CORSOrigin, PublicURL: c.PublicURL,
 		OpenAPI: p.OpenAPI, Console: web.Handler(),
 		Ready: engine.Ready, Version: version,
+		TrustedProxies: prefixes(c.Transport.TrustedProxies),
 	})
-	server := newServer(gateway, log)
-	listener, err := net.ListenTCP("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; choose another with --listen", err)
-	}
+	entrance, err := c.listen(address, certificates, gateway, registry, log)
 	if err != nil {
-		return err // it says what was to be done and where
+		return err
 	}
 
 	// The store outlives all who write to it: it ends when they have, not when ctx does.
@@ -164,11 +162,11 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		writers.Go(func() error { return dispatcher.Run(ctx) })
 		writers.Go(func() error { return hub.Run(ctx) })
 		writers.Go(func() error { return keys.Run(ctx) })
-		writers.Go(func() error { return c.serveHTTP(ctx, server, listener, gateway.Drain, log) })
+		writers.Go(func() error { return entrance.run(ctx) })
 		return writers.Wait()
 	})
-	log.Info("carillon is up", "version", version, "address", listener.Addr().String(), "data", c.Data)
-	fmt.Fprintf(p.Stdout, "carillon listens on %s\n", place(address, listener))
+	log.Info("carillon is up", "version", version, "address", entrance.listener.Addr().String(), "data", c.Data)
+	fmt.Fprintf(p.Stdout, "carillon listens on %s\n", entrance.place(address))
 	err = all.Wait()
 	if err != nil {
 		return err
@@ -188,41 +186,5 @@ func (c *serveCommand) checkOpen(address *net.TCPAddr) error {
 	if slices.Contains(c.CORSOrigin, "*") {
 		return usageError{errOpenToAllPages}
 	}
-	return nil
-}
-
-// place writes where the gateway is. What listens on all addresses calls itself [::], also when asked for 0.0.0.0.
-func place(asked *net.TCPAddr, l net.Listener) string {
-	at, ok := l.Addr().(*net.TCPAddr)
-	if !ok || !at.IP.IsUnspecified() {
-		return "http://" + l.Addr().String()
-	}
-	ip := asked.IP
-	if ip == nil {
-		ip = net.IPv4zero
-	}
-	return fmt.Sprintf("http://%s (all addresses)", &net.TCPAddr{IP: ip, Port: at.Port})
-}
-
-// serveHTTP serves until ctx ends, then lets requests finish: waiting posters are given their receipts, and the hub,
-// which stops for the same reason, ends the streams.
-func (c *serveCommand) serveHTTP(ctx context.Context, server *http.Server, l net.Listener, drain func(), log *slog.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(fairListener{l}) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serving HTTP: %w", err)
-	case <-ctx.Done():
-	}
-	log.Info("stopping", "drain", c.Drain.String())
-	drain()
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain-c.closing())
-	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		log.Warn("requests were cut off at the end of the drain time", "error", err)
-		// Its error is that of a listener which is closed already.
-		_ = server.Close()
-	}
-	<-served
 	return nil
 }

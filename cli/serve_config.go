@@ -27,6 +27,8 @@ type serveCommand struct {
 
 	PublicURL string `name:"public-url" group:"network" placeholder:"URL" help:"Where browsers reach the gateway, such as https://events.example.com: what portal links begin with. Without it they lead to where they were asked for."`
 
+	Transport transportFlags `embed:""`
+
 	MaxBody byteSize      `group:"network" default:"1MiB" placeholder:"SIZE" help:"The largest body of a request."`
 	Drain   time.Duration `group:"network" default:"20s" placeholder:"TIME" help:"How long stopping may take: attempts under way are waited for, and made again after the next start if that is not enough."`
 
@@ -88,6 +90,9 @@ func (c *serveCommand) check() error {
 		return errors.New("--idempotency-window must be more than 0")
 	case c.Data == "":
 		return errors.New("--data must name a directory")
+	}
+	if err := c.Transport.check(); err != nil {
+		return err
 	}
 	if _, err := url.Parse(c.Source); err != nil || c.Source == "" {
 		return fmt.Errorf("--source: %q is no URI, nor the path of one", c.Source)

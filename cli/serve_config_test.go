@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -59,6 +55,12 @@ func TestServeRefusesWhatCannotBe(t *testing.T) {
 		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
 		{"--public-url", "events.example.com"}, {"--public-url", "https://events.example.com/sub"}, {"--public-url", "ftp://events.example.com"},
 		{"--cors-origin", "null"}, {"--cors-origin", "*"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
+		{"--tls-cert", "cert.pem"}, {"--tls-key", "key.pem"}, {"--tls-cert", "missing.pem", "--tls-key", "missing.pem"},
+		{"--acme-domain", "10.0.0.1"}, {"--acme-domain", "*.example.com"}, {"--acme-domain", "localhost"}, {"--acme-domain", "events.example.com."},
+		{"--acme-domain", "Events.example.com"}, {"--acme-domain", "events.example.com:443"},
+		{"--acme-http", ":80"}, {"--acme-email", "ops@example.com"}, {"--acme-directory", "http://ca.example.com/", "--acme-domain", "events.example.com"},
+		{"--acme-domain", "events.example.com", "--tls-cert", "cert.pem", "--tls-key", "key.pem"},
+		{"--trusted-proxies", "10.0.0.1"}, {"--max-header", "100"}, {"--max-header", "2MiB"}, {"--connections", "-1"}, {"--connections-per-address", "-1"},
 	} {
 		// What is refused has touched nothing.
 		data := filepath.Join(t.TempDir(), "data")
@@ -107,59 +109,5 @@ func TestServeListensElsewhereOnlyWithAKey(t *testing.T) {
 				t.Errorf("%s: %q does not say %s", listen, stderr, want)
 			}
 		}
-	}
-}
-
-// deadlines is a response whose read deadlines can be looked at.
-type deadlines struct {
-	*httptest.ResponseRecorder
-	set []time.Time
-}
-
-func (d *deadlines) SetReadDeadline(t time.Time) error {
-	d.set = append(d.set, t)
-	return nil
-}
-
-// One that stayed behind would end the request's context while the poster waits for webhooks.
-func TestBodyDeadlineIsLiftedAtItsEnd(t *testing.T) {
-	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	h := limitBodyTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if len(w.set) != 1 || w.set[0].IsZero() {
-			t.Errorf("before the body: %v", w.set)
-		}
-		if b, err := io.ReadAll(r.Body); string(b) != "all of it" || err != nil {
-			t.Errorf("%q, %v", b, err)
-		}
-	}), time.Minute)
-	h.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("all of it")))
-	if len(w.set) < 2 || !w.set[len(w.set)-1].IsZero() {
-		t.Errorf("after the body: %v", w.set)
-	}
-	w.set = nil
-	h = limitBodyTime(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), time.Minute)
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/", http.NoBody))
-	if len(w.set) != 0 {
-		t.Errorf("without a body: %v", w.set)
-	}
-}
-
-func TestBodyThatDoesNotComeIsGivenUp(t *testing.T) {
-	read := make(chan error, 1)
-	s := httptest.NewServer(limitBodyTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
-		read <- err
-	}), 50*time.Millisecond))
-	defer s.Close()
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-read; err == nil {
-		t.Error("half a body was taken for a whole one")
 	}
 }

@@ -35,12 +35,16 @@ func (c *tailCommand) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
+	to, err := c.Client.http()
+	if err != nil {
+		return err
+	}
 	query := url.Values{"topic": c.Patterns}
 	if c.Format == "cloudevents" {
 		query.Set("format", "cloudevents")
 	}
 	f := follower{
-		client: http.DefaultClient, url: base.JoinPath("v1", "stream"), query: query, since: withoutDays(c.Since), header: c.Client.header(),
+		client: to, url: base.JoinPath("v1", "stream"), query: query, since: withoutDays(c.Since), header: c.Client.header(),
 		silence: silence, show: showRaw, out: p.Stdout, notes: p.Stderr,
 	}
 	if c.Format == "json-line" {

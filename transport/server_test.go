@@ -1,4 +1,4 @@
-package cli
+package transport
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 func serveWith(t *testing.T, h http.HandlerFunc) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
-	s.Config = newServer(h, slog.New(slog.DiscardHandler))
+	s.Config = NewServer(ServerConfig{Handler: h, MaxHeader: 64 << 10, Log: slog.New(slog.DiscardHandler)})
 	s.Start()
 	t.Cleanup(s.Close)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -24,8 +24,8 @@ func serveWith(t *testing.T, h http.HandlerFunc) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	// A server that waits for a body which is not coming gives up after all of bodyTimeout.
-	if err := conn.SetReadDeadline(time.Now().Add(bodyTimeout / 2)); err != nil {
+	// A server that waits for a body which is not coming gives up after all of bodyGrace.
+	if err := conn.SetReadDeadline(time.Now().Add(bodyGrace / 2)); err != nil {
 		t.Fatal(err)
 	}
 	return conn, bufio.NewReader(conn)
