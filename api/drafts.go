@@ -170,8 +170,8 @@ func cloudEventKey(source, id string) string {
 	h := sha256.New()
 	var length [8]byte
 	binary.BigEndian.PutUint64(length[:], uint64(len(source)))
-	h.Write(length[:])
-	io.WriteString(h, source)
-	io.WriteString(h, id)
+	_, _ = h.Write(length[:]) // a hash takes everything
+	_, _ = io.WriteString(h, source)
+	_, _ = io.WriteString(h, id)
 	return cloudEventKeys + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

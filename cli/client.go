@@ -79,14 +79,14 @@ func readRefusal(resp *http.Response) *refusal {
 		return r // the status alone says more than half a document
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s", resp.StatusCode, p.Title)
+	fmt.Fprintf(&b, "%d %s", resp.StatusCode, printable(p.Title))
 	if p.Detail != "" {
-		fmt.Fprintf(&b, ": %s", p.Detail)
+		fmt.Fprintf(&b, ": %s", printable(p.Detail))
 	}
 	for _, e := range p.Errors {
 		// The detail of a single fault says the same.
 		if line := e.Field + ": " + e.Detail; line != p.Detail {
-			fmt.Fprintf(&b, "\n  %s", line)
+			fmt.Fprintf(&b, "\n  %s", printable(line))
 		}
 	}
 	r.text = b.String()

@@ -300,15 +300,20 @@ func (d *diagnosis) print(w io.Writer) error {
 	return err
 }
 
-// wrap writes a text behind a lead, with later lines below its beginning. What could steer a terminal is left out: parts
-// of the text are whatever came.
-func wrap(b *strings.Builder, lead, text string) {
-	text = strings.Map(func(r rune) rune {
+// printable puts a space in the place of each character that does not print: what came from elsewhere must not steer the
+// terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
 	}, text)
+}
+
+// wrap writes a text behind a lead, with later lines below its beginning. Parts of the text are whatever came.
+func wrap(b *strings.Builder, lead, text string) {
+	text = printable(text)
 	column, first := len(lead), true
 	b.WriteString(lead)
 	for _, word := range strings.Fields(text) {

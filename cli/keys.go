@@ -199,7 +199,7 @@ func (c *client) ask(ctx context.Context, method string, path []string, query ur
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	target := base.JoinPath(path...)
+	target := base.JoinPath(path...) // #nosec G125 -- constants, and ids that were parsed
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {

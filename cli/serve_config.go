@@ -176,7 +176,7 @@ func adminKey(p *Process, file string) (event.Secret, error) {
 
 // readSmall reads a file that should be small.
 func readSmall(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) // #nosec G304 -- named by who runs the gateway
 	if err != nil {
 		return nil, err
 	}

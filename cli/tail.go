@@ -106,7 +106,7 @@ func (f *follower) follow(ctx context.Context) error {
 		} else {
 			failures++
 		}
-		wait := pause(failures, f.retry, rand.Float64())
+		wait := pause(failures, f.retry, rand.Float64()) // #nosec G404 -- jitter is no secret
 		reason := "the gateway ended the stream"
 		if err != nil {
 			reason = err.Error()
@@ -168,7 +168,7 @@ func (f *follower) connect(ctx context.Context) error {
 	}
 	c.ResponseValidator = func(_ *sse.Client, resp *http.Response) error {
 		if err := checkStream(resp); err != nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			return err
 		}
 		f.opened = true

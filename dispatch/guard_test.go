@@ -301,6 +301,11 @@ func FuzzCheckURL(f *testing.F) {
 		f.Add(s)
 	}
 	g := NewGuard(GuardConfig{})
+	dialled := ""
+	transport := newTransport(dialer{func(_ context.Context, _, addr string) (net.Conn, error) {
+		dialled = addr
+		return nil, errors.New("not dialled")
+	}, nil})
 	f.Fuzz(func(t *testing.T, raw string) {
 		if g.CheckURL(raw) != nil {
 			return
@@ -317,6 +322,19 @@ func FuzzCheckURL(f *testing.F) {
 			if c > 0x7f {
 				t.Fatalf("accepted %q, beyond ASCII", raw)
 			}
+		}
+		// What net/http makes of it is the same host, and open.
+		dialled = ""
+		r := &http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Header: http.Header{}}
+		if _, err := transport.RoundTrip(r.WithContext(t.Context())); err == nil || dialled == "" {
+			return // a URL that net/http does not send to
+		}
+		sent, _, err := net.SplitHostPort(dialled)
+		if err != nil || !strings.EqualFold(strings.TrimSuffix(sent, "."), host) {
+			t.Fatalf("accepted %q, which dials %q", raw, dialled)
+		}
+		if addr, isLiteral, err := parseLiteral(sent); err != nil || isLiteral && g.check(addr) != nil {
+			t.Fatalf("accepted %q, which dials %q", raw, dialled)
 		}
 	})
 }

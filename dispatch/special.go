@@ -42,6 +42,7 @@ var special6 = specials(
 	"::/128", "the unspecified address",
 	"::1/128", "a loopback address",
 	"::/96", "a v4-compatible address",
+	"::ffff:0:0:0/96", "an IPv4-translated address",
 	"64:ff9b:1::/48", "an address of a local NAT64",
 	"100::/64", "a discard-only address",
 	"100:0:0:1::/64", "a dummy address",
@@ -97,17 +98,26 @@ func specialKind(addr netip.Addr) string {
 	if addr.Is6() && !globalUnicast.Contains(addr) {
 		return "not an address of the public internet"
 	}
+	if isISATAP(addr) {
+		return "an ISATAP address" // a tunnel to the IPv4 address in it, from wherever its prefix is routed to
+	}
 	return ""
 }
 
-// embedded returns the IPv4 address inside of a NAT64, 6to4 or v4-compatible one. The unspecified address and ::1 embed none.
+// isISATAP reports whether an address ends in the interface identifier of ISATAP (RFC 5214, section 6.1), under any prefix.
+func isISATAP(addr netip.Addr) bool {
+	b := addr.As16()
+	return addr.Is6() && b[8]&^0x02 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
+}
+
+// embedded returns the IPv4 address inside of a NAT64, 6to4, ISATAP or v4-compatible one. The unspecified address and ::1 embed none.
 func embedded(addr netip.Addr) (netip.Addr, bool) {
 	if addr.Is4() || addr.IsLoopback() || addr.IsUnspecified() {
 		return netip.Addr{}, false
 	}
 	b := addr.As16()
 	switch {
-	case nat64.Contains(addr), v4Compatible.Contains(addr):
+	case nat64.Contains(addr), v4Compatible.Contains(addr), isISATAP(addr):
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case sixToFour.Contains(addr):
 		return netip.AddrFrom4([4]byte(b[2:6])), true

@@ -114,3 +114,26 @@ func TestKeyTokens(t *testing.T) {
 		}
 	}
 }
+
+func FuzzKeyToken(f *testing.F) {
+	token := NewKeyToken().Reveal()
+	for _, seed := range []string{token, token[:len(token)-1], token + "0", "crn_", "", "CRN_" + token[4:], strings.Repeat("crn_", 14)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !WholeToken(Secret(text)) {
+			return
+		}
+		if !LikeToken(Secret(text)) || len(text) != len(token) {
+			t.Fatalf("%q is whole", text)
+		}
+		// The checksum tells of every single character that is another one.
+		for i := range text {
+			other := []byte(text)
+			other[i] ^= 1
+			if WholeToken(Secret(other)) {
+				t.Errorf("%q and %q are whole", text, other)
+			}
+		}
+	})
+}

@@ -130,7 +130,7 @@ const (
 // comeBack returns after how long a client should reconnect.
 func (h *Hub) comeBack() time.Duration {
 	spread := time.Duration(h.seats.taken()) * time.Second / comingBack
-	return minRetry + rand.N(min(max(spread, spreadLeast), spreadMost))
+	return minRetry + rand.N(min(max(spread, spreadLeast), spreadMost)) // #nosec G404 -- jitter is no secret
 }
 
 // appendRetry appends the line that says after how many milliseconds to reconnect.

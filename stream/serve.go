@@ -70,7 +70,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 		if sub.Format == Lines {
 			return ErrFull
 		}
-		h.turnAway(w, sub.Format, statusFull, fullRetry+rand.N(fullRetry))
+		h.turnAway(w, sub.Format, statusFull, fullRetry+rand.N(fullRetry)) // #nosec G404 -- jitter is no secret
 		return nil
 	}
 	start, err := sub.Start.resolve(r.Context(), h.log)
@@ -124,7 +124,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 func (h *Hub) closing(expires time.Time) time.Time {
 	var until time.Time
 	if h.maxAge > 0 {
-		until = time.Now().Add(h.maxAge - rand.N(h.maxAge/10+1))
+		until = time.Now().Add(h.maxAge - rand.N(h.maxAge/10+1)) // #nosec G404 -- jitter is no secret
 	}
 	if !expires.IsZero() && (until.IsZero() || expires.Before(until)) {
 		return expires

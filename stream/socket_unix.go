@@ -30,7 +30,7 @@ func takeOver(w http.ResponseWriter, r *http.Request, watcher func() *watcher) (
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		conn.Close()
+		_ = conn.Close()
 		return nil, errors.New("the connection has no descriptor")
 	}
 	raw, err := sc.SyscallConn()
@@ -38,7 +38,7 @@ func takeOver(w http.ResponseWriter, r *http.Request, watcher func() *watcher) (
 		err = conn.SetDeadline(time.Time{}) // the server's own
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, err
 	}
 	// The kernel would let the buffer of one who reads slowly or not at all grow to several mebibytes.

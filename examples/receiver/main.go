@@ -33,7 +33,9 @@ func main() {
 			http.Error(w, "bad signature", http.StatusUnauthorized)
 			return
 		}
+		// #nosec G706 -- who sends this has the secret: it was just verified
 		log.Printf("%s attempt %s: %s", r.Header.Get("Carillon-Topic"), r.Header.Get("Carillon-Attempt"), payload)
+		// #nosec G705 -- the id is part of what was verified, and browsers do not come here
 		fmt.Fprintf(w, "thank you for %s\n", r.Header.Get("webhook-id"))
 	})
 	server := &http.Server{Addr: "127.0.0.1:3000", ReadHeaderTimeout: 5 * time.Second}
