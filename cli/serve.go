@@ -49,7 +49,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return usageError{fmt.Errorf("--listen: %w", err)}
 	}
 	database := filepath.Join(c.Data, databaseFile)
-	if _, err := os.Stat(database); key == "" && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(database); key == "" && !c.JWT.on() && errors.Is(err, fs.ErrNotExist) {
 		// No key is stored: nothing need be made to say so.
 		if err := c.checkOpen(address); err != nil {
 			return err
@@ -62,6 +62,11 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	version, _ := build()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	issuer, err := c.JWT.issuer(log, registry, "Carillon/"+version)
+	if err != nil {
+		return err
+	}
 
 	// Only the owner may look: payloads and webhooks' secrets are in there.
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -86,7 +91,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	}()
 
 	var hub *stream.Hub // keys change, and are revoked, only once the engine runs
-	keys, err := access.New(access.Config{Store: engine, AdminKey: key, Log: log, Ended: func(key string) { hub.EndKey(key) }})
+	keys, err := access.New(access.Config{Store: engine, AdminKey: key, Issuer: issuer, Log: log, Ended: func(key string) { hub.EndKey(key) }})
 	if err != nil {
 		return err
 	}
@@ -145,6 +150,9 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		writers.Go(func() error { return dispatcher.Run(ctx) })
 		writers.Go(func() error { return hub.Run(ctx) })
 		writers.Go(func() error { return keys.Run(ctx) })
+		if issuer != nil {
+			writers.Go(func() error { return issuer.Run(ctx) })
+		}
 		writers.Go(func() error { return c.serveHTTP(ctx, server, listener, gateway.Drain, log) })
 		return writers.Wait()
 	})
