@@ -90,12 +90,30 @@ type door struct {
 	*access.Keys
 	issuer  *access.Issuer
 	metrics *prometheus.Registry
-	log     *bytes.Buffer
+	log     *lockedLog
+}
+
+// lockedLog can be read while it is written.
+type lockedLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func newDoor(t testing.TB, cfg access.IssuerConfig) *door {
 	t.Helper()
-	d := &door{metrics: prometheus.NewRegistry(), log: new(bytes.Buffer)}
+	d := &door{metrics: prometheus.NewRegistry(), log: new(lockedLog)}
 	cfg.Name, cfg.Audience, cfg.Claim, cfg.UserAgent = issuerName, audience, "carillon", "Carillon/test"
 	cfg.Registerer, cfg.Log = d.metrics, slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if cfg.MaxLifetime == 0 {

@@ -198,12 +198,15 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 		var flood sync.WaitGroup
 		const lasts = 10 * time.Minute
 		begun := time.Now()
-		for attacker := range 20 {
+		// Who makes a key up makes the signature up too.
+		known := signed(t, "EdDSA", k.ed, nil, good(begun, nil)).Reveal()
+		rest := known[strings.IndexByte(known, '.'):]
+		for attacker := range 8 {
 			flood.Go(func() {
 				for n := 0; time.Since(begun) < lasts; n++ {
 					asked := time.Now()
-					token := signed(t, "EdDSA", k.ed, kid(fmt.Sprintf("%d-%d", attacker, n)), good(asked, nil))
-					_, err := d.Admit(t.Context(), token, asked)
+					header := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"EdDSA","kid":"%d-%d"}`, attacker, n))
+					_, err := d.Admit(t.Context(), event.Secret(header+rest), asked)
 					var refusal *access.JWTError
 					if !errors.As(err, &refusal) && !errors.Is(err, access.ErrNoIssuerKeys) {
 						t.Errorf("%v", err)
@@ -211,7 +214,7 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 					if waited := time.Since(asked); waited > 3*time.Second {
 						t.Errorf("it took %s", waited)
 					}
-					time.Sleep(500 * time.Millisecond)
+					time.Sleep(time.Second)
 				}
 			})
 		}
