@@ -19,8 +19,9 @@ var whoDials = map[string]string{
 	"dispatch/oauth2.go": "its client has the sender's transport, and follows no redirect",
 	"dispatch/mtls.go":   "keeps transports that send.go made",
 	"dispatch/auth.go":   "hands out the sender's transports",
-	"cli/keys.go":        "a command of the operator's, which asks the gateway that it was told of",
-	"cli/publish.go":     "likewise",
+	"access/jwks.go":     "asks the issuer of the operator's configuration for its keys",
+	"transport/acme.go":  "asks the authority of the operator's configuration for certificates",
+	"cli/cafile.go":      "the client of the operator's commands, which asks the gateway that they were told of",
 	"cli/tail.go":        "likewise",
 	"cli/doctor.go":      "likewise",
 }

@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 //	stream NAME PATH [-H …]        read a stream in the background, byte for byte
 //	streamed NAME TEXT             wait until the text was in it, and print all of it
 //	ended NAME                     wait until it has ended, and print all of it
+//	jwt NAME FILE LIFETIME CLAIMS  set a variable to a JWT, signed with the secret in the file
 //	wipe                           remove the gateway's data
 //	certificate NAME               make a certificate for 127.0.0.1 and a name, in $WORK/cert.pem and key.pem, and trust it
 //	shows NAME                     wait until the gateway's certificate is for that name
@@ -63,6 +64,7 @@ func TestStories(t *testing.T) {
 			"serve": command((*story).serve), "terminate": command((*story).terminate), "terminating": command((*story).terminating), "terminated": command((*story).terminated), "kill9": command((*story).kill9), "wipe": command((*story).wipe),
 			"http": command((*story).http), "get": command((*story).get), "portal": command((*story).portal), "printed": command((*story).printed), "expect": command((*story).expect), "until": command((*story).until),
 			"flood":    command((*story).flood),
+			"jwt":      command((*story).jwt),
 			"receiver": command((*story).receive), "received": command((*story).received), "silent": command((*story).silent),
 			"release": command((*story).release), "verify": command((*story).verify),
 			"tail": command((*story).tail), "seen": command((*story).seen), "told": command((*story).told), "untail": command((*story).untail),

@@ -30,6 +30,9 @@ type Config struct {
 	// AdminKey is the key of the configuration, which may do everything; empty: there is none.
 	AdminKey event.Secret
 
+	// Issuer knows who comes with a JWT; nil: none is taken.
+	Issuer *Issuer
+
 	// Ended is told of each key that is revoked, by its text, and before the revocation is answered; and of "", when the
 	// first key ends the time in which nobody was asked for one. It is told of nothing that was so before [New]. It must be
 	// quick and must not call the store. nil: nobody.
@@ -42,12 +45,13 @@ type Keys struct {
 	log   *slog.Logger
 	ended func(string)
 	admin *event.KeyHash // nil: none is configured
+	jwts  *Issuer        // nil: no JWT is taken
 	stop  func()
 
 	// seals has a key of its own for each purpose of a token: see newSeals.
 	seals map[Purpose][]byte
 
-	open atomic.Bool // there is no key at all
+	open atomic.Bool // there is no key at all, nor an issuer
 
 	mu     sync.RWMutex
 	byHash map[event.KeyHash]*entry
@@ -72,7 +76,10 @@ const usePrecision = time.Minute
 
 // New reads the keys and follows them until Close.
 func New(cfg Config) (*Keys, error) {
-	k := &Keys{store: cfg.Store, log: cfg.Log, ended: cfg.Ended, byHash: make(map[event.KeyHash]*entry), byID: make(map[event.ID]*entry)}
+	k := &Keys{
+		store: cfg.Store, log: cfg.Log, ended: cfg.Ended, jwts: cfg.Issuer,
+		byHash: make(map[event.KeyHash]*entry), byID: make(map[event.ID]*entry),
+	}
 	if k.ended == nil {
 		k.ended = func(string) {}
 	}
@@ -86,7 +93,7 @@ func New(cfg Config) (*Keys, error) {
 		k.take(keys)
 		if first {
 			first = false
-			k.open.Store(k.admin == nil && len(keys) == 0)
+			k.open.Store(k.admin == nil && k.jwts == nil && len(keys) == 0)
 			return
 		}
 		k.tell(keys)
@@ -140,8 +147,8 @@ func (k *Keys) tell(keys []*event.Key) {
 	}
 }
 
-// Open reports whether there is no key at all, neither a stored one nor the configuration's: whoever can connect may then
-// come in. A key that has ended is one, too: the gateway does not fall open again.
+// Open reports whether there is no key at all, neither a stored one nor the configuration's, and no issuer: whoever can
+// connect may then come in. A key that has ended is one, too: the gateway does not fall open again.
 func (k *Keys) Open() bool { return k.open.Load() }
 
 // HasAdminKey reports whether the configuration has a key, so that nobody can be locked out.
@@ -150,7 +157,19 @@ func (k *Keys) HasAdminKey() bool { return k.admin != nil }
 // Anybody returns who everybody is while the gateway is open.
 func (k *Keys) Anybody() Principal { return anybody(OriginOpen) }
 
-// Find returns whose token this is. Hashes are compared: how long it takes says nothing about any token.
+// Admit returns who comes with the token, a key's or a JWT. What is wrong with a JWT is a [*JWTError] or [ErrNoIssuerKeys].
+// It may wait a short while, within ctx, for the issuer's keys.
+func (k *Keys) Admit(ctx context.Context, token event.Secret, now time.Time) (Principal, error) {
+	// The configuration's key can look like anything.
+	if k.jwts != nil && likeJWT(token) {
+		if hash := event.HashKey(token); k.admin == nil || subtle.ConstantTimeCompare(hash[:], k.admin[:]) == 0 {
+			return k.jwts.find(ctx, token, hash, now)
+		}
+	}
+	return k.Find(token, now)
+}
+
+// Find returns whose key's token this is. Hashes are compared: how long it takes says nothing about any token.
 func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 	hash := event.HashKey(token)
 	if k.admin != nil && subtle.ConstantTimeCompare(hash[:], k.admin[:]) == 1 {

@@ -10,6 +10,7 @@ import (
 type Principal struct {
 	Tenant   event.TenantID
 	Key      event.ID        // zero: of no stored key
+	Subject  string          // whose JWT it is, see docs/access.md; empty: of none
 	Scopes   []event.Scope   // shared, not to be written to
 	Patterns []event.Pattern // shared, not to be written to; none: every topic
 	Expires  time.Time       // zero: never
@@ -33,6 +34,7 @@ const (
 	OriginOpen           // nobody is asked for a key
 	OriginAdmin          // the configuration's key
 	OriginKey            // a stored key
+	OriginJWT            // a JWT of the issuer
 )
 
 // anybody is everyone who comes in without a stored key: by the configuration's, or while there is none at all.
@@ -59,10 +61,10 @@ func (p *Principal) ReachesAll(pattern event.Pattern) bool {
 	return len(p.Patterns) == 0 || event.CoverAny(p.Patterns, pattern)
 }
 
-// KeyText names the key as streams know it; empty for none.
+// KeyText names the key, or the holder of a JWT, as streams know it; empty for neither.
 func (p *Principal) KeyText() string {
 	if p.Key.IsZero() {
-		return ""
+		return p.Subject
 	}
 	return p.Key.String()
 }

@@ -69,6 +69,7 @@ type sealed struct {
 	Expires  int64           `json:"e"` // in milliseconds
 	Patterns []event.Pattern `json:"p"`
 	Label    string          `json:"l,omitempty"`
+	Foreign  bool            `json:"f,omitempty"` // the maker is of another tenant
 }
 
 const tokenVersion = 1
@@ -77,6 +78,7 @@ const tokenVersion = 1
 const (
 	makerOpen  = "open"   // everybody, while nobody is asked for a key
 	makerAdmin = "admin:" // the configuration's key, and after it by what this one is told from the next
+	makerJWT   = "jwt:"   // the holder of a JWT: how a principal's Subject begins
 )
 
 // newSeals makes a key for each purpose: a token whose prefix is exchanged is none.
@@ -121,7 +123,7 @@ func (k *Keys) MakeToken(by *Principal, g Grant) (event.Secret, Principal, error
 		g.Expires = by.Expires
 	}
 	s := sealed{
-		Version: tokenVersion, Tenant: g.Tenant, Maker: maker, Expires: g.Expires.UnixMilli(), Patterns: g.Patterns, Label: g.Label,
+		Version: tokenVersion, Tenant: g.Tenant, Maker: maker, Expires: g.Expires.UnixMilli(), Patterns: g.Patterns, Label: g.Label, Foreign: g.Tenant != by.Tenant,
 	}
 	body, err := json.Marshal(s)
 	if err != nil {
@@ -195,8 +197,8 @@ func sum(seal, body []byte) []byte {
 // principal is who comes with the token that maker made.
 func (s *sealed) principal(purpose Purpose, maker *Principal) Principal {
 	p := Principal{
-		Tenant: s.Tenant, Key: maker.Key, Patterns: s.Patterns, Expires: time.UnixMilli(s.Expires).UTC(),
-		Origin: maker.Origin, Purpose: purpose, Label: s.Label, Foreign: s.Tenant != maker.Tenant,
+		Tenant: s.Tenant, Key: maker.Key, Subject: maker.Subject, Patterns: s.Patterns, Expires: time.UnixMilli(s.Expires).UTC(),
+		Origin: maker.Origin, Purpose: purpose, Label: s.Label, Foreign: s.Foreign,
 	}
 	// A stream token has no scope at all: what it opens asks for its purpose.
 	if purpose == PurposePortal {
@@ -214,23 +216,32 @@ func (k *Keys) maker(by *Principal) string {
 		return by.Key.String()
 	case by.Origin == OriginAdmin && k.admin != nil:
 		return makerAdmin + k.adminMark()
+	case by.Origin == OriginJWT && strings.HasPrefix(by.Subject, makerJWT):
+		return by.Subject
 	case by.Origin == OriginOpen:
 		return makerOpen
 	}
 	return ""
 }
 
-// findMaker finds what a token was made with, if that still lets anybody in. Only its key, tenant and origin are told.
+// findMaker finds what a token was made with, if that still lets anybody in. Only its key, subject and origin are told.
 func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 	if maker == makerOpen {
 		if k.Open() {
-			return anybody(OriginOpen), nil
+			return Principal{Origin: OriginOpen}, nil
 		}
 		return Principal{}, ErrMaker
 	}
 	if mark, admin := strings.CutPrefix(maker, makerAdmin); admin {
 		if k.admin != nil && mark == k.adminMark() {
-			return anybody(OriginAdmin), nil
+			return Principal{Origin: OriginAdmin}, nil
+		}
+		return Principal{}, ErrMaker
+	}
+	// Nobody can take a JWT back, so there is nothing to ask about it: the token ends when it does.
+	if strings.HasPrefix(maker, makerJWT) {
+		if k.jwts != nil {
+			return Principal{Subject: maker, Origin: OriginJWT}, nil
 		}
 		return Principal{}, ErrMaker
 	}
@@ -244,7 +255,7 @@ func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 	if e == nil || e.key.Revoked() || e.key.Expired(now) {
 		return Principal{}, ErrMaker
 	}
-	return Principal{Tenant: e.key.Tenant, Key: id, Origin: OriginKey}, nil
+	return Principal{Key: id, Origin: OriginKey}, nil
 }
 
 // adminMark tells one configured key from the next, and says nothing of either: whoever could try keys by it has the

@@ -57,10 +57,15 @@ func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {
 	if !given && r.Header.Get("Authorization") == "" {
 		return access.Principal{}, kindUnauthorized.is("Send the key as Authorization: Bearer KEY.")
 	}
-	who, err := a.access.Find(token, time.Now())
+	who, err := a.access.Admit(r.Context(), token, time.Now())
+	var jwt *access.JWTError
 	switch {
 	case err == nil && given:
 		return who, nil
+	case errors.As(err, &jwt):
+		return who, kindUnauthorized.is("The JWT in Authorization %s.", jwt)
+	case errors.Is(err, access.ErrNoIssuerKeys):
+		return who, &noIssuerKeys
 	case errors.Is(err, access.ErrRevoked):
 		return who, kindUnauthorized.is("The key in Authorization was revoked.")
 	case errors.Is(err, access.ErrExpired):
@@ -71,6 +76,10 @@ func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {
 		return access.Principal{}, kindUnauthorized.is("The key in Authorization is not one of this gateway's.")
 	}
 }
+
+// noIssuerKeys is not the fault of who shows a JWT, which may be good.
+var noIssuerKeys = problem{kind: kindUnavailable, retryAfter: 5,
+	detail: "The key that the JWT in Authorization is signed with is not known, and the issuer's keys cannot be fetched now."}
 
 func (a *API) loopbackDoor(r *http.Request) (access.Principal, *problem) {
 	// A foreign page whose name was pointed at loopback (DNS rebinding) is of the same origin for the browser, but

@@ -167,7 +167,7 @@ func FuzzKeyBody(f *testing.F) {
 		if err != nil {
 			return
 		}
-		k, bad := readKey(members, now)
+		k, _, bad := readKey(members, now)
 		for _, b := range bad {
 			if b.Field == "" || b.Detail == "" {
 				t.Errorf("%+v", b)

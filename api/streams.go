@@ -17,7 +17,7 @@ type streamDocument struct {
 	Format     string          `json:"format"`
 	Event      *string         `json:"event"` // topic: events are named by their topics
 	Address    *string         `json:"address"`
-	Key        *string         `json:"key"` // id of the key that it was opened with
+	Key        *string         `json:"key"` // id of the key, or holder of the JWT, that it was opened with
 	OpenedAt   stamp           `json:"opened_at"`
 	Cursor     event.Cursor    `json:"cursor"`
 	Lag        int64           `json:"lag"` // in events of the log, of which not all need be the stream's

@@ -51,7 +51,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		return usageError{fmt.Errorf("--listen: %w", err)}
 	}
 	database := filepath.Join(c.Data, databaseFile)
-	if _, err := os.Stat(database); key == "" && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(database); key == "" && !c.JWT.on() && errors.Is(err, fs.ErrNotExist) {
 		// No key is stored: nothing need be made to say so.
 		if err := c.checkOpen(address); err != nil {
 			return err
@@ -69,6 +69,12 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	version, _ := build()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	var tenants *access.Tenants // nobody comes in before they are there
+	issuer, err := c.JWT.issuer(log, registry, "Carillon/"+version, func(name string) (event.TenantID, bool) { return tenants.ByName(name) })
+	if err != nil {
+		return err
+	}
 
 	// Only the owner may look: payloads and webhooks' secrets are in there.
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -98,12 +104,14 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	if err != nil {
 		return err
 	}
-	keys, err := access.New(access.Config{Store: engine, AdminKey: key, TokenSecret: secret, Log: log, Ended: func(key string) { hub.EndKey(key) }})
+	keys, err := access.New(access.Config{
+		Store: engine, AdminKey: key, TokenSecret: secret, Issuer: issuer, Log: log, Ended: func(key string) { hub.EndKey(key) },
+	})
 	if err != nil {
 		return err
 	}
 	defer keys.Close()
-	tenants, err := access.NewTenants(engine, func(id event.TenantID) {
+	tenants, err = access.NewTenants(engine, func(id event.TenantID) {
 		keys.ForgetTenant(id)
 		hub.EndTenant(id)
 	})
@@ -163,6 +171,9 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		writers.Go(func() error { return hub.Run(ctx) })
 		writers.Go(func() error { return keys.Run(ctx) })
 		writers.Go(func() error { return entrance.run(ctx) })
+		if issuer != nil {
+			writers.Go(func() error { return issuer.Run(ctx) })
+		}
 		return writers.Wait()
 	})
 	log.Info("carillon is up", "version", version, "address", entrance.listener.Addr().String(), "data", c.Data)

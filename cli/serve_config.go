@@ -21,7 +21,7 @@ import (
 type serveCommand struct {
 	Config string `group:"gateway" placeholder:"FILE" help:"A YAML file with these settings, named as here without the dashes. A flag beats the environment, and the environment beats the file."`
 
-	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs a key, stored or configured."`
+	Listen     string   `group:"network" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"The address to listen on; port 0 takes any that is free. Other than loopback needs a key, stored or configured, or --jwt-issuer."`
 	Host       []string `group:"network" placeholder:"NAME" help:"A further name in Host to answer to while there is no key. Repeatable."`
 	CORSOrigin []string `name:"cors-origin" group:"network" placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, whose pages may use the gateway. Repeatable."`
 
@@ -51,6 +51,9 @@ type serveCommand struct {
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 
 	AdminKeyFile string `group:"access" placeholder:"FILE" help:"A file that holds a key which may do everything, shown as Authorization: Bearer KEY like those that carillon keys makes. CARILLON_ADMIN_KEY can hold the key itself; there is no flag for it, since other users can see a command line. 16 bytes at least."`
+
+	JWT jwtSettings `embed:"" prefix:"jwt-"`
+
 	WebhookAllow []cidr `group:"access" placeholder:"CIDR" help:"Addresses that webhooks may be at besides the public internet, such as 10.20.0.0/16. Repeatable."`
 
 	LogFormat string   `group:"log" enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json."`
@@ -105,7 +108,7 @@ func (c *serveCommand) check() error {
 	if c.PublicURL = strings.TrimSuffix(c.PublicURL, "/"); c.PublicURL != "" && !isOrigin(c.PublicURL) || c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "http") {
 		return fmt.Errorf("--public-url: %q is no URL without a path, such as https://events.example.com", c.PublicURL)
 	}
-	return nil
+	return c.JWT.check()
 }
 
 // isOrigin reports whether a text is the origin of a page as browsers write it.
