@@ -182,6 +182,10 @@ func parseObject(text []byte) ([]member, error) {
 			return nil, jsonError(err)
 		}
 		m := member{name: name.(string)} // the decoder takes nothing else as a name
+		if m.name == "" {
+			// A fault in it could not be named.
+			return nil, errors.New("has a member whose name is empty")
+		}
 		if _, twice := names[m.name]; twice {
 			return nil, fmt.Errorf("names %s twice", strconv.Quote(m.name))
 		}
