@@ -15,6 +15,7 @@ type Engine interface {
 	Deliveries
 	Jobs
 	Keys
+	Audit
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -70,8 +71,8 @@ type Log interface {
 	ListTopics(ctx context.Context, tenant event.TenantID, p Page) (List[TopicSummary], error)
 
 	// Trim removes one small step of what retention no longer keeps: the oldest events with their deliveries and attempts,
-	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago.
-	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled.
+	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago,
+	// old entries of the audit log. It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled.
 	Trim(ctx context.Context, r Retention) (Trimmed, error)
 }
 
@@ -157,6 +158,9 @@ type Retention struct {
 	DeliveryAge   time.Duration // those of events older than this go; 0: they stay as long as their events
 	DeliveryBytes int64         // the oldest go while the delivery log takes about more than this; 0: no bound
 
+	// AuditAge is how long entries of the audit log are kept; 0: for ever.
+	AuditAge time.Duration
+
 	// Announce returns the events that tell of deliveries which a step ends as expired; they are appended in the step's
 	// transaction. It must be quick and must not call the engine. nil: nothing is announced.
 	Announce func([]Expired) []*event.Event
@@ -176,6 +180,7 @@ type Trimmed struct {
 	Expired int  // deliveries that were still owed, failed with [event.ReasonExpired]
 	Logged  int  // ended deliveries that left the delivery log before their events
 	Swept   int  // deliveries canceled behind a webhook's line
+	Audit   int  // entries of the audit log
 	More    bool // there is more to do now
 
 	// Released are the webhooks of which rows with an order key expired: what was parked behind them is not any more.

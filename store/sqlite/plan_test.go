@@ -23,6 +23,11 @@ func TestPlans(t *testing.T) {
 		"replay":  "delivery_webhook (webhook=? AND cursor>? AND cursor<?)",
 		"jobs":    "job_ended",
 		"log":     "PRIMARY KEY",
+
+		"audit":            "audit_tenant (tenant=? AND time>? AND time<?)",
+		"audit of subject": "audit_subject (tenant=? AND subject=? AND time>? AND time<?)",
+		"old audit":        "audit_age (time<?)",
+		"remove audit":     "audit_age (time<?)",
 	}
 	for name, sql := range map[string]string{
 		"tail":       `SELECT ` + eventColumns + eventTables + `WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,
@@ -50,6 +55,11 @@ func TestPlans(t *testing.T) {
 		"log row 2":  deleteAttemptsSQL,
 		"log size":   deliveriesSizeSQL,
 		"log size 2": allAttemptsSQL,
+
+		"audit":            walkAudit,
+		"audit of subject": walkAuditSubject,
+		"old audit":        oldAuditSQL,
+		"remove audit":     removeAuditSQL,
 	} {
 		s, _, err := e.writer.Prepare(`EXPLAIN QUERY PLAN ` + sql)
 		if err != nil {

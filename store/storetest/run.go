@@ -22,6 +22,7 @@ func Run(t *testing.T, open Open) {
 		{"Retention", retentionTests},
 		{"DeliveryLog", deliveryLogTests},
 		{"Jobs", jobTests},
+		{"Audit", auditTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
