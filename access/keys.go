@@ -127,13 +127,13 @@ func (k *Keys) Open() bool { return k.open.Load() }
 func (k *Keys) HasAdminKey() bool { return k.admin != nil }
 
 // Anybody returns who everybody is while the gateway is open.
-func (k *Keys) Anybody() Principal { return anybody() }
+func (k *Keys) Anybody() Principal { return anybody(event.ActorAnybody) }
 
 // Find returns whose token this is. Hashes are compared: how long it takes says nothing about any token.
 func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 	hash := event.HashKey(token)
 	if k.admin != nil && subtle.ConstantTimeCompare(hash[:], k.admin[:]) == 1 {
-		return anybody(), nil
+		return anybody(event.ActorAdminKey), nil
 	}
 	k.mu.RLock()
 	e := k.byHash[hash]
@@ -150,7 +150,8 @@ func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 		e.used.Store(at)
 	}
 	return Principal{
-		Tenant: e.key.Tenant, Key: e.key.ID, Scopes: e.key.Scopes, Patterns: e.key.Patterns, Expires: e.key.ExpiresAt,
+		Tenant: e.key.Tenant, Actor: event.Actor{Kind: event.ActorKey, ID: e.key.ID.String(), Name: e.key.Name},
+		Key: e.key.ID, Scopes: e.key.Scopes, Patterns: e.key.Patterns, Expires: e.key.ExpiresAt,
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 // Principal is who a request comes from. The zero Principal may do nothing.
 type Principal struct {
 	Tenant   event.TenantID
+	Actor    event.Actor     // as the audit log knows the principal
 	Key      event.ID        // zero: of no stored key
 	Scopes   []event.Scope   // shared, not to be written to
 	Patterns []event.Pattern // shared, not to be written to; none: every topic
@@ -16,8 +17,8 @@ type Principal struct {
 }
 
 // anybody is everyone who comes in without a stored key: by the configuration's, or while there is none at all.
-func anybody() Principal {
-	return Principal{Tenant: event.DefaultTenant, Scopes: []event.Scope{event.ScopeAdmin}}
+func anybody(by event.ActorKind) Principal {
+	return Principal{Tenant: event.DefaultTenant, Actor: event.Actor{Kind: by}, Scopes: []event.Scope{event.ScopeAdmin}}
 }
 
 // May reports whether the principal may do what asks for the scope.

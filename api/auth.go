@@ -32,7 +32,7 @@ func (a *API) asking(scope event.Scope) func(func(http.ResponseWriter, *http.Req
 			if !principalOf(r).May(scope) {
 				return kindForbidden.is("The key in Authorization lacks the scope %s.", scope)
 			}
-			return handle(w, r)
+			return handle(w, attributed(r, scope))
 		})
 	}
 }

@@ -78,6 +78,8 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/v1/keys", admin(a.listKeys))
 		m.Get("/v1/keys/{id}", admin(a.getKey))
 		m.Delete("/v1/keys/{id}", admin(a.revokeKey))
+
+		m.Get("/v1/audit", admin(a.listAudit))
 	})
 	return m
 }
