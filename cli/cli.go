@@ -38,6 +38,7 @@ type commands struct {
 	Tail    tailCommand    `cmd:"" help:"Print the events of topics as they are accepted."`
 	Doctor  doctorCommand  `cmd:"" help:"Tell whether something between here and the gateway buffers, compresses or cuts streams."`
 	Keys    keysCommand    `cmd:"" help:"Make, list and revoke the keys by which the gateway is used."`
+	Audit   auditCommand   `cmd:"" help:"Print who changed what, newest first, one a line of JSON."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
