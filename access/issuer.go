@@ -143,7 +143,8 @@ func (i *Issuer) identify(ctx context.Context, token string, hash event.KeyHash,
 		return Principal{}, errJWTExpired
 	}
 	who := Principal{
-		Tenant: event.DefaultTenant, Subject: g.subject, Scopes: g.scopes, Patterns: g.patterns, Expires: g.expires, Origin: OriginJWT,
+		Tenant: event.DefaultTenant, Subject: g.subject, Scopes: g.scopes, Patterns: g.patterns, Expires: g.expires,
+		Actor: event.Actor{Kind: event.ActorJWT, ID: g.subject},
 	}
 	if g.tenant != "" {
 		var found bool

@@ -155,7 +155,7 @@ func (k *Keys) Open() bool { return k.open.Load() }
 func (k *Keys) HasAdminKey() bool { return k.admin != nil }
 
 // Anybody returns who everybody is while the gateway is open.
-func (k *Keys) Anybody() Principal { return anybody(OriginOpen) }
+func (k *Keys) Anybody() Principal { return anybody(event.ActorAnybody) }
 
 // Admit returns who comes with the token, a key's or a JWT. What is wrong with a JWT is a [*JWTError] or [ErrNoIssuerKeys].
 // It may wait a short while, within ctx, for the issuer's keys.
@@ -173,7 +173,7 @@ func (k *Keys) Admit(ctx context.Context, token event.Secret, now time.Time) (Pr
 func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 	hash := event.HashKey(token)
 	if k.admin != nil && subtle.ConstantTimeCompare(hash[:], k.admin[:]) == 1 {
-		return anybody(OriginAdmin), nil
+		return anybody(event.ActorAdminKey), nil
 	}
 	k.mu.RLock()
 	e := k.byHash[hash]
@@ -190,8 +190,8 @@ func (k *Keys) Find(token event.Secret, now time.Time) (Principal, error) {
 		e.used.Store(at)
 	}
 	return Principal{
-		Tenant: e.key.Tenant, Key: e.key.ID, Scopes: e.key.Scopes, Patterns: e.key.Patterns, Expires: e.key.ExpiresAt,
-		Origin: OriginKey,
+		Tenant: e.key.Tenant, Actor: e.key.Actor(),
+		Key: e.key.ID, Scopes: e.key.Scopes, Patterns: e.key.Patterns, Expires: e.key.ExpiresAt,
 	}, nil
 }
 

@@ -9,14 +9,13 @@ import (
 // Principal is who a request comes from. The zero Principal may do nothing.
 type Principal struct {
 	Tenant   event.TenantID
+	Actor    event.Actor     // how it came to be let in, as the audit log knows it
 	Key      event.ID        // zero: of no stored key
 	Subject  string          // whose JWT it is, see docs/access.md; empty: of none
 	Scopes   []event.Scope   // shared, not to be written to
 	Patterns []event.Pattern // shared, not to be written to; none: every topic
 	Expires  time.Time       // zero: never
 
-	// Origin is how it came to be let in. Tokens can be made only by one of which it is known how.
-	Origin Origin
 	// Purpose is what the token is for that it came with; empty: it came with none.
 	Purpose Purpose
 	// Label is what whoever made the token says of it, for humans.
@@ -25,21 +24,9 @@ type Principal struct {
 	Foreign bool
 }
 
-// Origin is how a principal came to be let in.
-type Origin uint8
-
-// The origins.
-const (
-	OriginUnknown Origin = iota
-	OriginOpen           // nobody is asked for a key
-	OriginAdmin          // the configuration's key
-	OriginKey            // a stored key
-	OriginJWT            // a JWT of the issuer
-)
-
 // anybody is everyone who comes in without a stored key: by the configuration's, or while there is none at all.
-func anybody(from Origin) Principal {
-	return Principal{Tenant: event.DefaultTenant, Scopes: []event.Scope{event.ScopeAdmin}, Origin: from}
+func anybody(by event.ActorKind) Principal {
+	return Principal{Tenant: event.DefaultTenant, Actor: event.Actor{Kind: by}, Scopes: []event.Scope{event.ScopeAdmin}}
 }
 
 // May reports whether the principal may do what asks for the scope.

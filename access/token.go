@@ -198,10 +198,11 @@ func sum(seal, body []byte) []byte {
 func (s *sealed) principal(purpose Purpose, maker *Principal) Principal {
 	p := Principal{
 		Tenant: s.Tenant, Key: maker.Key, Subject: maker.Subject, Patterns: s.Patterns, Expires: time.UnixMilli(s.Expires).UTC(),
-		Origin: maker.Origin, Purpose: purpose, Label: s.Label, Foreign: s.Foreign,
+		Actor: maker.Actor, Purpose: purpose, Label: s.Label, Foreign: s.Foreign,
 	}
 	// A stream token has no scope at all: what it opens asks for its purpose.
 	if purpose == PurposePortal {
+		p.Actor = event.Actor{Kind: event.ActorPortal, ID: maker.KeyText(), Name: s.Label}
 		p.Scopes = []event.Scope{event.ScopeManage}
 	}
 	return p
@@ -212,36 +213,36 @@ func (k *Keys) maker(by *Principal) string {
 	switch {
 	case by.Purpose != "":
 		return ""
-	case by.Origin == OriginKey:
+	case by.Actor.Kind == event.ActorKey:
 		return by.Key.String()
-	case by.Origin == OriginAdmin && k.admin != nil:
+	case by.Actor.Kind == event.ActorAdminKey && k.admin != nil:
 		return makerAdmin + k.adminMark()
-	case by.Origin == OriginJWT && strings.HasPrefix(by.Subject, makerJWT):
+	case by.Actor.Kind == event.ActorJWT && strings.HasPrefix(by.Subject, makerJWT):
 		return by.Subject
-	case by.Origin == OriginOpen:
+	case by.Actor.Kind == event.ActorAnybody:
 		return makerOpen
 	}
 	return ""
 }
 
-// findMaker finds what a token was made with, if that still lets anybody in. Only its key, subject and origin are told.
+// findMaker finds what a token was made with, if that still lets anybody in. Only its key, subject and actor are told.
 func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 	if maker == makerOpen {
 		if k.Open() {
-			return Principal{Origin: OriginOpen}, nil
+			return Principal{Actor: event.Actor{Kind: event.ActorAnybody}}, nil
 		}
 		return Principal{}, ErrMaker
 	}
 	if mark, admin := strings.CutPrefix(maker, makerAdmin); admin {
 		if k.admin != nil && mark == k.adminMark() {
-			return Principal{Origin: OriginAdmin}, nil
+			return Principal{Actor: event.Actor{Kind: event.ActorAdminKey}}, nil
 		}
 		return Principal{}, ErrMaker
 	}
 	// Nobody can take a JWT back, so there is nothing to ask about it: the token ends when it does.
 	if strings.HasPrefix(maker, makerJWT) {
 		if k.jwts != nil {
-			return Principal{Subject: maker, Origin: OriginJWT}, nil
+			return Principal{Subject: maker, Actor: event.Actor{Kind: event.ActorJWT, ID: maker}}, nil
 		}
 		return Principal{}, ErrMaker
 	}
@@ -255,7 +256,7 @@ func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 	if e == nil || e.key.Revoked() || e.key.Expired(now) {
 		return Principal{}, ErrMaker
 	}
-	return Principal{Key: id, Origin: OriginKey}, nil
+	return Principal{Key: id, Actor: e.key.Actor()}, nil
 }
 
 // adminMark tells one configured key from the next, and says nothing of either: whoever could try keys by it has the

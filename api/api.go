@@ -26,6 +26,7 @@ type Store interface {
 	Jobs
 	Keys
 	Tenants
+	Audit
 }
 
 // Keys is what the API does with stored keys; package access knows who they let in.
@@ -41,6 +42,12 @@ type Jobs interface {
 	Job(ctx context.Context, tenant event.TenantID, id event.ID) (store.Job, error)
 	ListJobs(ctx context.Context, tenant event.TenantID, p store.Page) (store.List[store.Job], error)
 	CountReplay(ctx context.Context, tenant event.TenantID, webhook event.ID, f store.ReplayFilter) (int64, error)
+}
+
+// Audit is what the API reads of the audit log, which the store writes.
+type Audit interface {
+	ListAudit(ctx context.Context, tenant event.TenantID, f store.AuditFilter, p store.Page) (store.List[event.AuditEntry], error)
+	AppendAudit(ctx context.Context, tenant event.TenantID, action event.AuditAction, subject string, changes []event.Change) error
 }
 
 // Config is what an API is made of. All fields are needed but where they say otherwise.

@@ -35,7 +35,7 @@ func (a *API) asking(scope event.Scope) func(func(http.ResponseWriter, *http.Req
 				}
 				return kindForbidden.is("The key in Authorization lacks the scope %s.", scope)
 			}
-			return handle(w, r)
+			return handle(w, attributed(r, scope))
 		})
 	}
 }

@@ -13,16 +13,7 @@ import (
 type span time.Duration
 
 // String gives the duration as it is written.
-func (s span) String() string {
-	text := time.Duration(s).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func (s span) String() string { return event.FormatDuration(time.Duration(s)) }
 
 // MarshalJSON implements [json.Marshaler].
 func (s span) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }

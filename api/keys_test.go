@@ -442,6 +442,7 @@ var routeScopes = map[string]event.Scope{
 	"GET /v1/keys":         event.ScopeAdmin,
 	"GET /v1/keys/{id}":    event.ScopeAdmin,
 	"DELETE /v1/keys/{id}": event.ScopeAdmin,
+	"GET /v1/audit":        event.ScopeAdmin,
 }
 
 // Every route is asked for with a key of every scope, with an ended key and with none.

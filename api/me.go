@@ -35,9 +35,9 @@ func (a *API) showMe(w http.ResponseWriter, r *http.Request) *problem {
 	case who.Purpose == access.PurposePortal:
 		doc.Kind = "portal"
 		doc.Key = nil // its user has no business with keys
-	case who.Origin == access.OriginOpen:
+	case who.Actor.Kind == event.ActorAnybody:
 		doc.Kind = "open"
-	case who.Origin == access.OriginAdmin:
+	case who.Actor.Kind == event.ActorAdminKey:
 		doc.Kind = "admin-key"
 	}
 	if len(who.Patterns) > 0 {

@@ -40,6 +40,12 @@ func (a *API) createPortalLink(w http.ResponseWriter, r *http.Request) *problem 
 	if p != nil {
 		return p
 	}
+	// Nothing else is stored of it; so this comes first, and a link that nobody knows of is not given out.
+	err := a.store.AppendAudit(r.Context(), tenantOf(r), event.AuditPortalLinkCreated, event.NewID().String(),
+		event.PortalLinkChanges(t.grant.Patterns, t.grant.Label, made.Expires))
+	if err != nil {
+		return a.storeProblem(r, "noting a portal link", err)
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusCreated, portalLinkDocument{a.publicURL(r) + "/" + portalFragment + token.Reveal(), stamp(made.Expires)})
 	return nil

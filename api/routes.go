@@ -92,6 +92,8 @@ func (a *API) routes() *chi.Mux {
 		m.Get("/v1/tenants/{name}", a.askingGateway(a.getTenant))
 		m.Patch("/v1/tenants/{name}", a.askingGateway(a.patchTenant))
 		m.Delete("/v1/tenants/{name}", a.askingGateway(a.deleteTenant))
+
+		m.Get("/v1/audit", admin(a.listAudit))
 	})
 	return m
 }

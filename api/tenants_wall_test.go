@@ -176,9 +176,13 @@ func TestEveryRouteKeepsToItsTenant(t *testing.T) {
 				if route == "/v1/events" {
 					queries = append(queries, "?topic=theirs.**", "?topic=**")
 				}
+				foreign := append([]string{"theirs"}, values(has)...)
+				if route == "/v1/audit" {
+					foreign = values(has) // who runs the gateway has made the tenant, and can read that
+				}
 				for _, query := range queries {
 					a := g.tryBad("GET", route+query, h, "").want(200)
-					for _, id := range append([]string{"theirs"}, values(has)...) {
+					for _, id := range foreign {
 						if strings.Contains(string(a.body), id) {
 							t.Errorf("%s is listed what is another's by %s%s: %s", who, name, query, a.body)
 						}

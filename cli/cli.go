@@ -40,6 +40,7 @@ type commands struct {
 	Keys    keysCommand    `cmd:"" help:"Make, list and revoke the keys by which the gateway is used."`
 	Tenants tenantsCommand `cmd:"" help:"Make, list, change and delete the tenants that share the gateway."`
 	Secrets secretsCommand `cmd:"" help:"Tell and change how the secrets of webhooks are stored."`
+	Audit   auditCommand   `cmd:"" help:"Print who changed what, newest first, one a line of JSON."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/store/sqlite"
 )
 
@@ -129,7 +130,7 @@ func storeKey(ctx context.Context, data string, k *event.Key) (err error) {
 	defer stop()
 	var running errgroup.Group
 	running.Go(func() error { return engine.Run(storing) })
-	err = engine.CreateKey(ctx, k)
+	err = engine.CreateKey(store.WithOrigin(ctx, commandOrigin()), k)
 	stop()
 	return errors.Join(err, running.Wait())
 }
@@ -141,37 +142,7 @@ type listKeysCommand struct {
 
 // Run prints all pages.
 func (c *listKeysCommand) Run(ctx context.Context, p *Process) error {
-	return c.Client.printList(ctx, p, "v1", "keys")
-}
-
-// printList prints all pages of a list, one thing a line.
-func (c *client) printList(ctx context.Context, p *Process, path ...string) error {
-	page := ""
-	for {
-		query := url.Values{"limit": {"500"}}
-		if page != "" {
-			query.Set("page", page)
-		}
-		answer, err := c.ask(ctx, http.MethodGet, path, query, nil)
-		if err != nil {
-			return err
-		}
-		var list struct {
-			Data []json.RawMessage
-			Next string
-		}
-		if err := json.Unmarshal(answer, &list); err != nil {
-			return fmt.Errorf("reading the answer: %w", err)
-		}
-		for _, one := range list.Data {
-			if _, err := fmt.Fprintf(p.Stdout, "%s\n", one); err != nil {
-				return err
-			}
-		}
-		if page = list.Next; page == "" {
-			return nil
-		}
-	}
+	return c.Client.printList(ctx, p.Stdout, []string{"v1", "keys"}, nil, 0)
 }
 
 // revokeKeyCommand ends a key.

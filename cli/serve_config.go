@@ -47,6 +47,8 @@ type serveCommand struct {
 
 	secretsKeyFlag `embed:""`
 
+	AuditRetentionAge time.Duration `group:"storage" default:"8760h" placeholder:"TIME" help:"Entries of the audit log older than this are removed; 0 keeps them."`
+
 	IdempotencyWindow time.Duration `group:"storage" default:"24h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	Source            string        `group:"storage" default:"/carillon" placeholder:"URI" help:"The CloudEvents source of events that were not posted as CloudEvents."`
 
@@ -81,6 +83,8 @@ func (c *serveCommand) check() error {
 		return errors.New("--retention-age must not be negative")
 	case c.DeliveryRetentionAge < 0:
 		return errors.New("--delivery-retention-age must not be negative")
+	case c.AuditRetentionAge < 0:
+		return errors.New("--audit-retention-age must not be negative")
 	case c.Streams < 0 || c.StreamsPerAddress < 0 || c.StreamsPerKey < 0:
 		return errors.New("--streams, --streams-per-address and --streams-per-key must not be negative")
 	case c.StreamMaxAge < 0:
@@ -122,6 +126,7 @@ func (c *serveCommand) retention() store.Retention {
 	return store.Retention{
 		Age: c.RetentionAge, Bytes: int64(c.RetentionBytes), Keys: c.IdempotencyWindow,
 		DeliveryAge: c.DeliveryRetentionAge, DeliveryBytes: int64(c.DeliveryRetentionBytes),
+		AuditAge: c.AuditRetentionAge,
 	}
 }
 

@@ -51,7 +51,7 @@ func TestAdminKey(t *testing.T) {
 
 func TestServeRefusesWhatCannotBe(t *testing.T) {
 	for _, args := range [][]string{
-		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--delivery-retention-age", "-1h"}, {"--delivery-retention-bytes", "lots"}, {"--idempotency-window", "0s"},
+		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--delivery-retention-age", "-1h"}, {"--delivery-retention-bytes", "lots"}, {"--audit-retention-age", "-1h"}, {"--idempotency-window", "0s"},
 		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
 		{"--public-url", "events.example.com"}, {"--public-url", "https://events.example.com/sub"}, {"--public-url", "ftp://events.example.com"},
 		{"--cors-origin", "null"}, {"--cors-origin", "*"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
@@ -80,10 +80,10 @@ func TestRetentionIsWhatTheFlagsSay(t *testing.T) {
 		args []string
 		want store.Retention
 	}{
-		{nil, store.Retention{Age: 7 * day, Bytes: 10 << 30, Keys: day}},
+		{nil, store.Retention{Age: 7 * day, Bytes: 10 << 30, Keys: day, AuditAge: 365 * day}},
 		{
 			[]string{"--retention-age", "30d", "--retention-bytes", "1GiB", "--delivery-retention-age", "7d",
-				"--delivery-retention-bytes", "100MiB", "--idempotency-window", "1h"},
+				"--delivery-retention-bytes", "100MiB", "--idempotency-window", "1h", "--audit-retention-age", "0"},
 			store.Retention{Age: 30 * day, Bytes: 1 << 30, Keys: time.Hour, DeliveryAge: 7 * day, DeliveryBytes: 100 << 20},
 		},
 	} {

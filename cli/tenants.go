@@ -89,7 +89,7 @@ type listTenantsCommand struct {
 
 // Run prints all pages.
 func (c *listTenantsCommand) Run(ctx context.Context, p *Process) error {
-	return c.Client.printList(ctx, p, "v1", "tenants")
+	return c.Client.printList(ctx, p.Stdout, []string{"v1", "tenants"}, nil, 0)
 }
 
 // showTenantCommand prints one tenant.

@@ -28,7 +28,7 @@ func (d *Dispatcher) retain(ctx context.Context) error {
 }
 
 func (d *Dispatcher) retainOnce(ctx context.Context) {
-	events, expired, logged, purged := 0, 0, 0, 0
+	events, expired, logged, purged, audit := 0, 0, 0, 0, 0
 	for ctx.Err() == nil {
 		step, err := d.store.Trim(ctx, d.retention)
 		if err != nil {
@@ -42,12 +42,16 @@ func (d *Dispatcher) retainOnce(ctx context.Context) {
 		d.released(step.Released)
 		logged += step.Logged
 		purged += step.Purged
+		audit += step.Audit
 		d.metrics.logged.Add(float64(step.Logged))
 		d.metrics.trimmed.Add(float64(step.Events))
 		d.metrics.expired.Add(float64(step.Expired))
 		if !step.More {
 			break
 		}
+	}
+	if audit > 0 {
+		d.log.Info("retention removed entries of the audit log", "entries", audit)
 	}
 	level := slog.LevelDebug
 	if expired > 0 {

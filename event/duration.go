@@ -36,3 +36,15 @@ func ParseDuration(text string) (time.Duration, error) {
 	}
 	return sum, nil
 }
+
+// FormatDuration writes a duration as the API does: "1h30m", without the units that are zero.
+func FormatDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -67,6 +67,9 @@ func (k *Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now
 // Revoked reports whether somebody has taken the key back.
 func (k *Key) Revoked() bool { return !k.RevokedAt.IsZero() }
 
+// Actor is who somebody with the key is, for the audit log.
+func (k *Key) Actor() Actor { return Actor{Kind: ActorKey, ID: k.ID.String(), Name: k.Name} }
+
 // Validate returns everything that is wrong with what somebody wants a key to be. The fields are named as in the API.
 func (k *Key) Validate() []FieldError {
 	var bad []FieldError

@@ -17,6 +17,7 @@ type Engine interface {
 	Keys
 	Tenants
 	Secrets
+	Audit
 
 	// Run does the engine's work until ctx ends, then finishes what was handed to it and returns nil. Writes wait for it.
 	// An error means that the engine can no longer promise anything (a failed fsync): every write fails from then on, and
@@ -73,9 +74,9 @@ type Log interface {
 	ListTopics(ctx context.Context, tenant event.TenantID, p Page) (List[TopicSummary], error)
 
 	// Trim removes one small step of what retention no longer keeps: the oldest events with their deliveries and attempts,
-	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago.
-	// It also carries out, in small steps, what lines drawn by disabled and deleted webhooks canceled, and removes what
-	// deleted tenants have left.
+	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago,
+	// old entries of the audit log. It also carries out, in small steps, what lines drawn by disabled and deleted webhooks
+	// canceled, and removes what deleted tenants have left.
 	Trim(ctx context.Context, r Retention) (Trimmed, error)
 }
 
@@ -161,6 +162,9 @@ type Retention struct {
 	DeliveryAge   time.Duration // those of events older than this go; 0: they stay as long as their events
 	DeliveryBytes int64         // the oldest go while the delivery log takes about more than this; 0: no bound
 
+	// AuditAge is how long entries of the audit log are kept; 0: for ever.
+	AuditAge time.Duration
+
 	// Announce returns the events that tell of deliveries which a step ends as expired; they are appended in the step's
 	// transaction. It must be quick and must not call the engine. nil: nothing is announced.
 	Announce func([]Expired) []*event.Event
@@ -181,6 +185,7 @@ type Trimmed struct {
 	Logged  int  // ended deliveries that left the delivery log before their events
 	Swept   int  // deliveries canceled behind a webhook's line
 	Purged  int  // events of deleted tenants; they are not among Events
+	Audit   int  // entries of the audit log
 	More    bool // there is more to do now
 
 	// Released are the webhooks of which rows with an order key expired: what was parked behind them is not any more.

@@ -58,6 +58,8 @@ type write struct {
 	version int64 // of the webhook that the script changes: a change to it
 
 	trimmed []event.ID // a trim of these events
+
+	audited *audited // a change that leaves an entry in the audit log
 }
 
 // script is a scripted run and its ledger.
@@ -360,6 +362,7 @@ func (s *script) verify(t testing.TB, dir, label string, writes []write) {
 	s.verifyLedger(ctx, e, fail, writes, present)
 	s.verifyReplay(ctx, e, fail, writes)
 	s.verifyOrder(ctx, e, fail)
+	s.verifyAudit(ctx, e, fail, writes)
 
 	var topics int64
 	list, err := e.ListTopics(ctx, event.DefaultTenant, store.Page{Limit: 10})
@@ -600,6 +603,7 @@ var scripts = []struct {
 }{
 	{"log", (*script).run, 300},
 	{"ledger", (*script).runLedger, 150},
+	{"audit", (*script).runAudit, 200},
 }
 
 func newScript(t *testing.T, play func(*script, context.Context, *sqlite.Engine)) *script {

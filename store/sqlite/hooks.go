@@ -294,7 +294,10 @@ func (b *batch) disable(k *hook, reason event.DisabledReason) (done bool, err er
 	changed.webhook.DisabledReason = reason
 	b.touch(&changed)
 	b.drawLine(&changed, event.ReasonDisabled)
-	return true, b.saveHook(&changed)
+	return true, b.audited(event.AuditEntry{
+		Tenant: changed.webhook.Tenant, Action: event.AuditWebhookDisabled, Subject: changed.webhook.ID.String(),
+		Changes: event.WebhookChanges(k.webhook, changed.webhook),
+	}, func() error { return b.saveHook(&changed) })
 }
 
 // touch counts a change of the webhook.

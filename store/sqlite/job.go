@@ -118,6 +118,7 @@ func (e *Engine) CreateJob(ctx context.Context, j store.Job) (store.Job, error) 
 		return store.Job{}, fmt.Errorf("%w: %w", store.ErrNotStored, err)
 	}
 	var made store.Job // the writer's until it has answered, which may be after this call has returned
+	origin := store.OriginOf(ctx)
 	err = e.write(ctx, &operation{apply: func(b *batch) error {
 		k := b.hook(j.Webhook)
 		switch {
@@ -141,9 +142,14 @@ func (e *Engine) CreateJob(ctx context.Context, j store.Job) (store.Job, error) 
 		if made.At, made.Through, err = b.replayRange(j.Filter); err != nil {
 			return err
 		}
-		return b.c.run(`INSERT INTO job (id, tenant, webhook, state, through, at, total, done, per_second, created, updated, filter)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, made.ID, made.Tenant, made.Webhook, string(made.State),
-			made.Through, made.At, made.Total, made.Done, made.PerSecond, b.now, b.now, string(filter))
+		return b.audited(event.AuditEntry{
+			Tenant: made.Tenant, Origin: origin, Action: event.AuditReplayStarted, Subject: made.ID.String(),
+			Changes: store.JobChanges(&made),
+		}, func() error {
+			return b.c.run(`INSERT INTO job (id, tenant, webhook, state, through, at, total, done, per_second, created, updated, filter)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, made.ID, made.Tenant, made.Webhook, string(made.State),
+				made.Through, made.At, made.Total, made.Done, made.PerSecond, b.now, b.now, string(filter))
+		})
 	}})
 	if err != nil {
 		return store.Job{}, err
@@ -238,6 +244,7 @@ func (e *Engine) RunningJobs(ctx context.Context) (running []store.Job, err erro
 // CancelJob implements [store.Jobs].
 func (e *Engine) CancelJob(ctx context.Context, tenant event.TenantID, id event.ID) (store.Job, error) {
 	var j store.Job // the writer's until it has answered, which may be after this call has returned
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{apply: func(b *batch) (err error) {
 		if j, err = readJob(b.c, id); err != nil {
 			return err
@@ -248,13 +255,22 @@ func (e *Engine) CancelJob(ctx context.Context, tenant event.TenantID, id event.
 		if j.State != store.JobRunning {
 			return store.ErrState
 		}
-		j.State = store.JobCanceled
-		return b.saveJob(&j)
+		return b.cancelJob(&j, origin)
 	}})
 	if err != nil {
 		return store.Job{}, err
 	}
 	return j, nil
+}
+
+// cancelJob ends a running job.
+func (b *batch) cancelJob(j *store.Job, origin event.Origin) error {
+	before := j.State
+	j.State = store.JobCanceled
+	return b.audited(event.AuditEntry{
+		Tenant: j.Tenant, Origin: origin, Action: event.AuditJobCanceled, Subject: j.ID.String(),
+		Changes: []event.Change{event.NewChange("state", before, j.State)},
+	}, func() error { return b.saveJob(j) })
 }
 
 const forgetJobsSQL = `DELETE FROM job WHERE num IN

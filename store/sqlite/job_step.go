@@ -127,8 +127,7 @@ func (e *Engine) StepJob(ctx context.Context, id event.ID, limit int) (store.Job
 func (b *batch) stepJob(j *store.Job, limit int) (made []event.DeliveryID, err error) {
 	k := b.hook(j.Webhook)
 	if k == nil || k.deleted || !k.webhook.Enabled {
-		j.State = store.JobCanceled
-		return nil, b.saveJob(j)
+		return nil, b.cancelJob(j, event.Origin{})
 	}
 	// What retention removed has no rows either.
 	through := min(j.Through, max(b.floor, b.trimmed))

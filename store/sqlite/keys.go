@@ -14,6 +14,7 @@ import (
 // CreateKey implements [store.Keys].
 func (e *Engine) CreateKey(ctx context.Context, k *event.Key) error {
 	var made *event.Key
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{apply: func(b *batch) error {
 		if b.accessKey(k.ID) != nil || b.keyHashed(k.Hash) {
 			return fmt.Errorf("key %s, or its hash, exists: %w", k.ID, store.ErrConflict)
@@ -33,14 +34,19 @@ func (e *Engine) CreateKey(ctx context.Context, k *event.Key) error {
 		if err != nil {
 			return err
 		}
-		err = b.c.run(`INSERT INTO access_key (id, tenant, name, hash, scopes, topics, created, expires, used, revoked)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
-			made.ID, made.Tenant, made.Name, made.Hash[:], string(scopes), string(topics), b.now, fromTime(made.ExpiresAt))
-		if err != nil {
-			return err
-		}
-		b.keepKey(&storedKey{num: b.c.LastInsertRowID(), key: made}, true)
-		return nil
+		return b.audited(event.AuditEntry{
+			Tenant: made.Tenant, Origin: origin, Action: event.AuditKeyCreated, Subject: made.ID.String(),
+			Changes: event.KeyChanges(nil, made),
+		}, func() error {
+			err := b.c.run(`INSERT INTO access_key (id, tenant, name, hash, scopes, topics, created, expires, used, revoked)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
+				made.ID, made.Tenant, made.Name, made.Hash[:], string(scopes), string(topics), b.now, fromTime(made.ExpiresAt))
+			if err != nil {
+				return err
+			}
+			b.keepKey(&storedKey{num: b.c.LastInsertRowID(), key: made}, true)
+			return nil
+		})
 	}})
 	if err == nil {
 		*k = *cloneKey(made)
@@ -95,6 +101,7 @@ func (e *Engine) ListKeys(_ context.Context, tenant event.TenantID, p store.Page
 
 // RevokeKey implements [store.Keys].
 func (e *Engine) RevokeKey(ctx context.Context, tenant event.TenantID, id event.ID) error {
+	origin := store.OriginOf(ctx)
 	return e.write(ctx, &operation{apply: func(b *batch) error {
 		old := b.accessKey(id)
 		if old == nil || old.key.Tenant != tenant {
@@ -103,13 +110,18 @@ func (e *Engine) RevokeKey(ctx context.Context, tenant event.TenantID, id event.
 		if old.key.Revoked() {
 			return nil
 		}
-		if err := b.c.run(`UPDATE access_key SET revoked = ? WHERE num = ?`, b.now, old.num); err != nil {
-			return err
-		}
 		revoked := *old.key
 		revoked.RevokedAt = toTime(b.now)
-		b.keepKey(&storedKey{num: old.num, key: &revoked}, true)
-		return nil
+		return b.audited(event.AuditEntry{
+			Tenant: tenant, Origin: origin, Action: event.AuditKeyRevoked, Subject: id.String(),
+			Changes: event.KeyChanges(old.key, &revoked),
+		}, func() error {
+			if err := b.c.run(`UPDATE access_key SET revoked = ? WHERE num = ?`, b.now, old.num); err != nil {
+				return err
+			}
+			b.keepKey(&storedKey{num: old.num, key: &revoked}, true)
+			return nil
+		})
 	}})
 }
 

@@ -59,6 +59,9 @@ func (b *batch) trim(r store.Retention, done *store.Trimmed) error {
 	if err := b.forgetJobs(done); err != nil {
 		return err
 	}
+	if err := b.trimAudit(r, done); err != nil {
+		return err
+	}
 	if err := b.forgetTombstones(); err != nil {
 		return err
 	}

@@ -24,6 +24,11 @@ func TestPlans(t *testing.T) {
 		"jobs":    "job_ended",
 		"log":     "PRIMARY KEY",
 		"purge":   "event_topic (topic=?)",
+
+		"audit":            "audit_tenant (tenant=? AND time>? AND time<?)",
+		"audit of subject": "audit_subject (tenant=? AND subject=? AND time>? AND time<?)",
+		"old audit":        "audit_age (time<?)",
+		"remove audit":     "audit_age (time<?)",
 	}
 	for name, sql := range map[string]string{
 		"tail":       `SELECT ` + eventColumns + eventTables + `WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,
@@ -59,6 +64,11 @@ func TestPlans(t *testing.T) {
 		"purge 6":    purges[2],
 		"purge 7":    purges[3],
 		"purge 8":    purges[4],
+
+		"audit":            walkAudit,
+		"audit of subject": walkAuditSubject,
+		"old audit":        oldAuditSQL,
+		"remove audit":     removeAuditSQL,
 	} {
 		s, _, err := e.writer.Prepare(`EXPLAIN QUERY PLAN ` + sql)
 		if err != nil {

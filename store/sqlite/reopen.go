@@ -9,7 +9,7 @@ import (
 
 // Reopen implements [store.Deliveries].
 func (e *Engine) Reopen(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
-	return e.byHand(ctx, tenant, id, func(b *batch, k *hook, r *ledgerRow) error {
+	return e.byHand(ctx, tenant, id, event.AuditDeliveryRetried, func(b *batch, k *hook, r *ledgerRow) error {
 		if k.deleted || !k.webhook.Enabled {
 			return store.ErrState
 		}
@@ -28,7 +28,7 @@ func (b *batch) reopen(k *hook, r *ledgerRow) {
 
 // Cancel implements [store.Deliveries].
 func (e *Engine) Cancel(ctx context.Context, tenant event.TenantID, id event.DeliveryID) (event.Delivery, error) {
-	return e.byHand(ctx, tenant, id, func(b *batch, _ *hook, r *ledgerRow) error {
+	return e.byHand(ctx, tenant, id, event.AuditDeliveryCanceled, func(b *batch, _ *hook, r *ledgerRow) error {
 		if r.state != event.Pending {
 			return store.ErrState
 		}
@@ -39,9 +39,10 @@ func (e *Engine) Cancel(ctx context.Context, tenant event.TenantID, id event.Del
 }
 
 // byHand changes one delivery, which gets a row if it has none, and returns it as it is then.
-func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.DeliveryID,
+func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.DeliveryID, action event.AuditAction,
 	change func(*batch, *hook, *ledgerRow) error) (event.Delivery, error) {
 	var d event.Delivery // the writer's until it has answered, which may be after this call has returned
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{apply: func(b *batch) error {
 		k := b.hook(id.Webhook)
 		if k == nil || k.webhook.Tenant != tenant {
@@ -69,7 +70,8 @@ func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.Del
 				row.ended = fromTime(m.time)
 			}
 		}
-		wasPending := found && row.state == event.Pending
+		before := row.state
+		wasPending := found && before == event.Pending
 		if err := change(b, k, &row); err != nil {
 			return err
 		}
@@ -78,10 +80,15 @@ func (e *Engine) byHand(ctx context.Context, tenant event.TenantID, id event.Del
 		d.Due, d.EndedAt = toTime(row.due), toTime(row.ended)
 		d.LastStatus, d.LastOutcome = row.lastStatus, row.lastOutcome
 		d.OrderKey, d.Replay = uint64(row.orderKey), row.replay
-		if found {
-			return b.updateRow(id.Event, k, &row, wasPending)
-		}
-		return b.insertRow(id.Event, k, &row, nil)
+		return b.audited(event.AuditEntry{
+			Tenant: tenant, Origin: origin, Action: action, Subject: id.String(),
+			Changes: []event.Change{event.NewChange("state", before, row.state)},
+		}, func() error {
+			if found {
+				return b.updateRow(id.Event, k, &row, wasPending)
+			}
+			return b.insertRow(id.Event, k, &row, nil)
+		})
 	}})
 	if err != nil {
 		return event.Delivery{}, err

@@ -11,24 +11,41 @@ import (
 // Writes to tenants are few and each has a commit of its own: what they look at is what was committed, and no other
 // operation of theirs is half done.
 
+// auditTenant makes a write of a tenant with its entry, which is of the tenant that runs the gateway: it stays when the other
+// is deleted.
+func (b *batch) auditTenant(by event.Origin, action event.AuditAction, before, after *event.Tenant, write func() error) error {
+	name := ""
+	if before != nil {
+		name = before.Name
+	} else {
+		name = after.Name
+	}
+	return b.audited(event.AuditEntry{
+		Tenant: event.DefaultTenant, Origin: by, Action: action, Subject: name, Changes: event.TenantChanges(before, after),
+	}, write)
+}
+
 // CreateTenant implements [store.Tenants].
 func (e *Engine) CreateTenant(ctx context.Context, t *event.Tenant) error {
 	var made *event.Tenant // the writer's until it has answered, which may be after this call has returned
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{alone: true, apply: func(b *batch) error {
 		if e.tenants.named(t.Name) != nil {
 			return store.ErrConflict
 		}
 		made = &event.Tenant{Version: 1, Name: t.Name, Quotas: t.Quotas, CreatedAt: toTime(b.now), UpdatedAt: toTime(b.now)}
 		q := made.Quotas
-		err := b.c.run(`INSERT INTO tenant (name, version, events_per_second, stored_bytes, webhooks, streams, used, created,
+		return b.auditTenant(origin, event.AuditTenantCreated, nil, made, func() error {
+			err := b.c.run(`INSERT INTO tenant (name, version, events_per_second, stored_bytes, webhooks, streams, used, created,
 			updated, deleted) VALUES (?, 1, ?, ?, ?, ?, 0, ?, ?, 0)`,
-			made.Name, q.EventsPerSecond, q.StoredBytes, q.Webhooks, q.Streams, b.now, b.now)
-		if err != nil {
-			return err
-		}
-		made.ID = event.TenantID(b.c.LastInsertRowID())
-		b.tenantsHere = append(b.tenantsHere, made)
-		return nil
+				made.Name, q.EventsPerSecond, q.StoredBytes, q.Webhooks, q.Streams, b.now, b.now)
+			if err != nil {
+				return err
+			}
+			made.ID = event.TenantID(b.c.LastInsertRowID())
+			b.tenantsHere = append(b.tenantsHere, made)
+			return nil
+		})
 	}})
 	if err == nil {
 		*t = *made
@@ -39,6 +56,7 @@ func (e *Engine) CreateTenant(ctx context.Context, t *event.Tenant) error {
 // UpdateTenant implements [store.Tenants].
 func (e *Engine) UpdateTenant(ctx context.Context, t *event.Tenant) error {
 	var made *event.Tenant // as in CreateTenant
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{alone: true, apply: func(b *batch) error {
 		old := e.tenants.get(t.ID)
 		if old == nil {
@@ -52,13 +70,15 @@ func (e *Engine) UpdateTenant(ctx context.Context, t *event.Tenant) error {
 		changed.Version++
 		made = &changed
 		q := made.Quotas
-		err := b.c.run(`UPDATE tenant SET version = ?, events_per_second = ?, stored_bytes = ?, webhooks = ?, streams = ?,
+		return b.auditTenant(origin, event.AuditTenantUpdated, old.tenant, made, func() error {
+			err := b.c.run(`UPDATE tenant SET version = ?, events_per_second = ?, stored_bytes = ?, webhooks = ?, streams = ?,
 			updated = ? WHERE num = ?`, made.Version, q.EventsPerSecond, q.StoredBytes, q.Webhooks, q.Streams, b.now, made.ID)
-		if err != nil {
-			return err
-		}
-		b.tenantsHere = append(b.tenantsHere, made)
-		return nil
+			if err != nil {
+				return err
+			}
+			b.tenantsHere = append(b.tenantsHere, made)
+			return nil
+		})
 	}})
 	if err == nil {
 		*t = *made
@@ -69,6 +89,7 @@ func (e *Engine) UpdateTenant(ctx context.Context, t *event.Tenant) error {
 // DeleteTenant implements [store.Tenants]. It writes the tenant's own row, and no other: that it is deleted makes all the
 // rest nobody's.
 func (e *Engine) DeleteTenant(ctx context.Context, id event.TenantID) error {
+	origin := store.OriginOf(ctx)
 	return e.write(ctx, &operation{alone: true, apply: func(b *batch) error {
 		old := e.tenants.get(id)
 		switch {
@@ -77,13 +98,15 @@ func (e *Engine) DeleteTenant(ctx context.Context, id event.TenantID) error {
 		case id == event.DefaultTenant:
 			return store.ErrState
 		}
-		if err := b.c.run(`UPDATE tenant SET deleted = ?, updated = ? WHERE num = ?`, b.now, b.now, id); err != nil {
-			return err
-		}
-		gone := *old.tenant
-		gone.DeletedAt = toTime(b.now)
-		b.tenantsHere = append(b.tenantsHere, &gone)
-		return nil
+		return b.auditTenant(origin, event.AuditTenantDeleted, old.tenant, nil, func() error {
+			if err := b.c.run(`UPDATE tenant SET deleted = ?, updated = ? WHERE num = ?`, b.now, b.now, id); err != nil {
+				return err
+			}
+			gone := *old.tenant
+			gone.DeletedAt = toTime(b.now)
+			b.tenantsHere = append(b.tenantsHere, &gone)
+			return nil
+		})
 	}})
 }
 

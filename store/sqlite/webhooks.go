@@ -12,6 +12,7 @@ import (
 // CreateWebhook implements [store.Webhooks].
 func (e *Engine) CreateWebhook(ctx context.Context, w *event.Webhook) error {
 	var made *event.Webhook
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{apply: func(b *batch) error {
 		if b.hook(w.ID) != nil {
 			return fmt.Errorf("webhook %s exists: %w", w.ID, store.ErrConflict)
@@ -26,7 +27,10 @@ func (e *Engine) CreateWebhook(ctx context.Context, w *event.Webhook) error {
 		if made.Enabled {
 			made.DisabledReason = ""
 		}
-		return b.saveHook(&hook{webhook: made})
+		return b.audited(event.AuditEntry{
+			Tenant: made.Tenant, Origin: origin, Action: event.AuditWebhookCreated, Subject: made.ID.String(),
+			Changes: event.WebhookChanges(nil, made),
+		}, func() error { return b.saveHook(&hook{webhook: made}) })
 	}})
 	if err == nil {
 		*w = *cloneWebhook(made)
@@ -38,6 +42,7 @@ func (e *Engine) CreateWebhook(ctx context.Context, w *event.Webhook) error {
 // made just before, while the webhook is disabled, and must not come to life later.
 func (e *Engine) UpdateWebhook(ctx context.Context, w *event.Webhook) error {
 	var made *event.Webhook
+	origin := store.OriginOf(ctx)
 	err := e.write(ctx, &operation{apply: func(b *batch) error {
 		old := b.hook(w.ID)
 		if old == nil || old.deleted || old.webhook.Tenant != w.Tenant {
@@ -63,7 +68,10 @@ func (e *Engine) UpdateWebhook(ctx context.Context, w *event.Webhook) error {
 		case !old.webhook.Enabled && made.Enabled:
 			made.CanceledThrough, made.CanceledReason = b.head(), event.ReasonDisabled
 		}
-		return b.saveHook(&k)
+		return b.audited(event.AuditEntry{
+			Tenant: made.Tenant, Origin: origin, Action: event.WebhookUpdate(old.webhook, made), Subject: made.ID.String(),
+			Changes: event.WebhookChanges(old.webhook, made),
+		}, func() error { return b.saveHook(&k) })
 	}})
 	if err == nil {
 		*w = *cloneWebhook(made)
@@ -73,6 +81,7 @@ func (e *Engine) UpdateWebhook(ctx context.Context, w *event.Webhook) error {
 
 // DeleteWebhook implements [store.Webhooks].
 func (e *Engine) DeleteWebhook(ctx context.Context, tenant event.TenantID, id event.ID) error {
+	origin := store.OriginOf(ctx)
 	return e.write(ctx, &operation{apply: func(b *batch) error {
 		old := b.hook(id)
 		if old == nil || old.deleted || old.webhook.Tenant != tenant {
@@ -84,10 +93,15 @@ func (e *Engine) DeleteWebhook(ctx context.Context, tenant event.TenantID, id ev
 		forgetSecrets(k.webhook) // nothing is sent with them any more
 		b.touch(&k)
 		b.drawLine(&k, event.ReasonDeleted)
-		if err := b.saveHealth(&k, store.Health{}); err != nil {
-			return err
-		}
-		return b.saveHook(&k)
+		return b.audited(event.AuditEntry{
+			Tenant: tenant, Origin: origin, Action: event.AuditWebhookDeleted, Subject: id.String(),
+			Changes: event.WebhookChanges(old.webhook, nil),
+		}, func() error {
+			if err := b.saveHealth(&k, store.Health{}); err != nil {
+				return err
+			}
+			return b.saveHook(&k)
+		})
 	}})
 }
 

@@ -24,6 +24,7 @@ func Run(t *testing.T, open Open) {
 		{"DeliveryLog", deliveryLogTests},
 		{"Jobs", jobTests},
 		{"Tenants", tenantTests},
+		{"Audit", auditTests},
 	} {
 		t.Run(group.name, func(t *testing.T) { runAll(t, open, group.tests) })
 	}
