@@ -16,7 +16,7 @@ const tokenParameter = "token"
 
 // tokenCookie is the cookie that holds a stream token. Browsers take a name with this prefix only over TLS, from the host
 // itself, and for all of its paths (RFC 6265bis, section 4.1.3.2): no other host of the domain can plant one.
-const tokenCookie = "__Host-carillon-stream"
+const tokenCookie = "__Host-carillon-stream" // #nosec G101 -- its name
 
 // takeURLTokens takes what is given as token out of the request's URL and returns it. It is the first that is done with a
 // request, so that whatever logs, counts, traces or shows a URL has none to show.

@@ -57,7 +57,7 @@ func (c *serveCommand) listen(address *net.TCPAddr, certificates transport.Certi
 
 	plain, err := c.Transport.listenPlain()
 	if err != nil {
-		f.listener.Close()
+		_ = f.listener.Close() // the error that counts is there already
 		return nil, err
 	}
 	if authority, ok := f.certificates.(*transport.ACME); ok && plain != nil {
