@@ -176,3 +176,29 @@ func TestOldDatabaseIsCounted(t *testing.T) {
 		t.Errorf("it uses %+v, want %d bytes: %v", got, want, err)
 	}
 }
+
+// A tail whose next events are gone waits for others: it must not ask the database for them again and again. The ring is
+// empty after a restart, and does not say that there are none.
+func TestTailPassesWhatIsPurged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "carillon.db")
+	e := runEngine(t, Options{Path: path})
+	gone := &event.Tenant{Name: "gone"}
+	if err := e.CreateTenant(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, e, gone.ID)
+	if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	trimAll(t, e, store.Retention{})
+	e.ring.mu.Lock()
+	e.ring.reset(e.state.next - 1) // as Open does
+	e.ring.mu.Unlock()
+	behind := e.Tail(0).(*tail)
+	if events, err := behind.page(t.Context()); err != nil || len(events) != 0 {
+		t.Fatalf("read %d events, %v", len(events), err)
+	}
+	if _, _, held := e.ring.after(behind.after, 1); !held {
+		t.Errorf("it would ask again for what is after %s", behind.after)
+	}
+}
