@@ -23,7 +23,7 @@ func TestPlans(t *testing.T) {
 		"replay":  "delivery_webhook (webhook=? AND cursor>? AND cursor<?)",
 		"jobs":    "job_ended",
 		"log":     "PRIMARY KEY",
-		"purge":   "event_topic (topic=?)",
+		"purge":   "event_topic (topic=? AND cursor<?)",
 	}
 	for name, sql := range map[string]string{
 		"tail":       `SELECT ` + eventColumns + eventTables + `WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,

@@ -39,6 +39,7 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
 		t.Fatal(err)
 	}
+	settleAll(t, e, store.Settlements{Floor: e.state.next - 1})
 	largest := int64(0)
 	for more := true; more; {
 		step, err := e.Trim(t.Context(), store.Retention{})
@@ -190,6 +191,7 @@ func TestTailPassesWhatIsPurged(t *testing.T) {
 	if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
 		t.Fatal(err)
 	}
+	settleAll(t, e, store.Settlements{Floor: e.state.next - 1})
 	trimAll(t, e, store.Retention{})
 	e.ring.mu.Lock()
 	e.ring.reset(e.state.next - 1) // as Open does
