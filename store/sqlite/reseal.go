@@ -24,14 +24,20 @@ func (e *Engine) reseal(ctx context.Context, fileSystem string, stale []*hook) e
 	if e.vault.box == nil || e.vault.blind {
 		return nil
 	}
-	for at := 0; at < len(stale); at += resealStep {
+	for left, at := true, 0; left || at < len(stale); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := e.resealSome(stale[at:min(at+resealStep, len(stale))])
+		var err error
+		if left {
+			left, err = e.forgetSome()
+		} else {
+			some := stale[at:min(at+resealStep, len(stale))]
+			err = e.resealSome(some)
+			at += len(some)
+		}
 		if isFull(err) && !e.vault.plain && !e.options.Rewrite {
-			e.log.Warn("the disk is full: secrets of webhooks stay as they were stored, until the next start with room for them",
-				"webhooks", len(stale)-at)
+			e.log.Warn("the disk is full: secrets of webhooks stay as they were stored, until the next start with room for them")
 			return nil
 		}
 		if isFull(err) {
@@ -75,6 +81,27 @@ func (e *Engine) reseal(ctx context.Context, fileSystem string, stale []*hook) e
 		return nil
 	}
 	return err
+}
+
+// forgottenConfig is the config of a webhook of which nothing is needed any more but its number: deliveries have it.
+const forgottenConfig = `{}`
+
+// forgetSome removes the settings of some webhooks that deleted tenants have left, which are not read, and so not sealed
+// anew. Their rows stay until retention has removed their deliveries: others must not be given their numbers before.
+func (e *Engine) forgetSome() (left bool, err error) {
+	txn, err := e.writer.BeginImmediate()
+	if err != nil {
+		return false, err
+	}
+	defer txn.End(&err)
+	err = e.writer.erasing(func() error {
+		err := e.writer.run(`UPDATE webhook SET secret = '', config = ?1, sealed = NULL WHERE num IN (SELECT num FROM webhook
+			WHERE tenant NOT IN `+standingTenants+` AND (secret <> '' OR config <> ?1 OR sealed IS NOT NULL) LIMIT ?2)`,
+			forgottenConfig, resealStep)
+		left = e.writer.Changes() > 0
+		return err
+	})
+	return left, err
 }
 
 // resealSome seals some webhooks in one transaction. Their versions stay: nothing about them has changed.
