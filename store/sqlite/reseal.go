@@ -137,8 +137,12 @@ func (e *Engine) resealSome(some []*hook) (err error) {
 func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 	e.log.Info("the data is written anew, so that nothing is left of secrets from before they were sealed", "bytes", e.used.Load())
 	path := e.options.Path
+	owner, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
 	fresh := path + ".new"
-	if err := copyInto(ctx, e.writer, path, fresh); err != nil {
+	if err := copyInto(ctx, e.writer, owner, fresh); err != nil {
 		_ = os.Remove(fresh) // the error that counts is there already
 		return fmt.Errorf("writing %s: %w", fresh, orFull(err))
 	}
@@ -147,7 +151,7 @@ func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 		_ = os.Remove(fresh)
 		return fmt.Errorf("emptying the write-ahead log: %w", err)
 	}
-	err := e.writer.close()
+	err = e.writer.close()
 	e.writer = nil
 	if err != nil {
 		return err
@@ -166,17 +170,23 @@ func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 	if e.writer, err = e.openWriter(fileSystem); err != nil {
 		return err
 	}
+	for _, suffix := range [...]string{"-wal", "-shm"} {
+		if err := giveTo(owner, path+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return e.writer.run(`UPDATE meta SET plain = 0`)
 }
 
-// copyInto copies the database to a new file, which is on the disk then.
-func copyInto(ctx context.Context, c *conn, path, fresh string) error {
+// copyInto copies the database to a new file, which is on the disk then, and belongs to whom the old one does.
+func copyInto(ctx context.Context, c *conn, owner fs.FileInfo, fresh string) error {
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	old := c.SetInterrupt(ctx)
 	err := c.run(`VACUUM INTO ?`, fresh)
 	c.SetInterrupt(old)
+	_ = os.Remove(fresh + "-shm") // made as for each database, and never used
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -184,11 +194,10 @@ func copyInto(ctx context.Context, c *conn, path, fresh string) error {
 		return err
 	}
 	// The operator may let others read it.
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := os.Chmod(fresh, owner.Mode().Perm()); err != nil {
 		return err
 	}
-	if err := os.Chmod(fresh, info.Mode().Perm()); err != nil {
+	if err := giveTo(owner, fresh); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(fresh, os.O_RDWR, 0)
