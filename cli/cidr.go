@@ -8,10 +8,17 @@ import (
 // cidr is a range of addresses, written as 10.20.0.0/16.
 type cidr netip.Prefix
 
+// mappedBits is how many bits of an IPv4-mapped address stand before the IPv4 address (RFC 4291, section 2.5.5.2).
+const mappedBits = 96
+
 // UnmarshalText implements [encoding.TextUnmarshaler]. Its error is meant for the one who wrote the text.
 func (c *cidr) UnmarshalText(text []byte) error {
 	prefix, err := netip.ParsePrefix(string(text))
 	if err == nil {
+		// Addresses are compared without their mapping: ::ffff:10.20.0.0/112 would be in no range.
+		if bits := prefix.Bits() - mappedBits; prefix.Addr().Is4In6() && bits >= 0 {
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), bits)
+		}
 		*c = cidr(prefix)
 		return nil
 	}

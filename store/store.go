@@ -76,7 +76,7 @@ type Log interface {
 	// Trim removes one small step of what retention no longer keeps: the oldest events with their deliveries and attempts,
 	// ended deliveries past the bounds of the delivery log, idempotency keys past the window, jobs that ended long ago,
 	// old entries of the audit log. It also carries out, in small steps, what lines drawn by disabled and deleted webhooks
-	// canceled, and removes what deleted tenants have left.
+	// canceled, and removes what deleted tenants have left: their events once they are at or below the floor.
 	Trim(ctx context.Context, r Retention) (Trimmed, error)
 }
 

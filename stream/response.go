@@ -17,6 +17,9 @@ type response struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+	// lifts says that no deadline may be left behind by a write: over HTTP/2 it ends the response when its time has come,
+	// whether or not anything waits to be written.
+	lifts bool
 
 	wrote time.Time // when something was last written
 
@@ -42,7 +45,22 @@ func (o *response) send(text []byte) error {
 		}
 		o.wrote = time.Now()
 	}
+	o.lift()
 	return nil
+}
+
+// lift takes the deadline away, if it must not outlast a write.
+func (o *response) lift() {
+	if !o.lifts {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.hurried {
+		return
+	}
+	o.deadline = time.Time{}
+	_ = o.control.SetWriteDeadline(o.deadline) // as in extend
 }
 
 // extend gives the next write its deadline. Setting one costs about as much as encoding an event, so it is set for half

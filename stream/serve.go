@@ -99,7 +99,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, sub Subscription) er
 	}
 	if s.sock == nil {
 		s.wake, s.quit = make(chan struct{}, 1), make(chan struct{})
-		return h.carry(r.Context(), w, s, sub, start)
+		return h.carry(w, r, s, sub, start)
 	}
 	s.rest = append(appendHead(nil, header), h.opening(sub.Format, start)...)
 	if !h.join(s, sub) {
@@ -160,8 +160,11 @@ func appendHead(dst []byte, header http.Header) []byte {
 }
 
 // carry serves a stream through net/http: over HTTP/2 or TLS, where a connection is not the stream's alone.
-func (h *Hub) carry(ctx context.Context, w http.ResponseWriter, s *subscriber, sub Subscription, start place) error {
+func (h *Hub) carry(w http.ResponseWriter, r *http.Request, s *subscriber, sub Subscription, start place) error {
+	ctx := r.Context()
 	out := &response{w: w, control: http.NewResponseController(w), timeout: h.writeTimeout}
+	// A deadline costs something, and between heartbeats there is none that passes in silence if it is long.
+	out.lifts = r.ProtoMajor > 1 && h.writeTimeout < 2*h.heartbeat
 	// It would end the request's context, and with it the stream.
 	_ = out.control.SetReadDeadline(time.Time{})
 	s.hurry = out.hurry

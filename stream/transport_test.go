@@ -111,6 +111,21 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// A stream that is silent for longer than its reader may stall is not one that has stalled.
+func TestSilenceIsNoStall(t *testing.T) {
+	cfg := stream.Config{WriteTimeout: 20 * time.Millisecond, Heartbeat: 500 * time.Millisecond}
+	overEach(t, cfg, func(t *testing.T, _ *memLog, _ *stream.Hub, _ func(), get func() *http.Response) {
+		resp := get()
+		defer resp.Body.Close()
+		p := newParser(resp.Body)
+		for p.comments < 3 {
+			if _, err := p.block(); err != nil {
+				t.Fatalf("the stream broke off after %d heartbeats: %v", p.comments, err)
+			}
+		}
+	})
+}
+
 // A reader that has stalled does not hold up the end of the hub: with the ordinary deadline this test would hang.
 func TestEndDoesNotWaitForTheStalled(t *testing.T) {
 	overEach(t, stream.Config{WriteTimeout: time.Hour}, func(t *testing.T, log *memLog, hub *stream.Hub, end func(), get func() *http.Response) {

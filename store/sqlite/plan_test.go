@@ -23,7 +23,7 @@ func TestPlans(t *testing.T) {
 		"replay":  "delivery_webhook (webhook=? AND cursor>? AND cursor<?)",
 		"jobs":    "job_ended",
 		"log":     "PRIMARY KEY",
-		"purge":   "event_topic (topic=?)",
+		"purge":   "event_topic (topic=? AND cursor<?)",
 
 		"audit":            "audit_tenant (tenant=? AND time>? AND time<?)",
 		"audit of subject": "audit_subject (tenant=? AND subject=? AND time>? AND time<?)",

@@ -24,14 +24,20 @@ func (e *Engine) reseal(ctx context.Context, fileSystem string, stale []*hook) e
 	if e.vault.box == nil || e.vault.blind {
 		return nil
 	}
-	for at := 0; at < len(stale); at += resealStep {
+	for left, at := true, 0; left || at < len(stale); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := e.resealSome(stale[at:min(at+resealStep, len(stale))])
+		var err error
+		if left {
+			left, err = e.forgetSome()
+		} else {
+			some := stale[at:min(at+resealStep, len(stale))]
+			err = e.resealSome(some)
+			at += len(some)
+		}
 		if isFull(err) && !e.vault.plain && !e.options.Rewrite {
-			e.log.Warn("the disk is full: secrets of webhooks stay as they were stored, until the next start with room for them",
-				"webhooks", len(stale)-at)
+			e.log.Warn("the disk is full: secrets of webhooks stay as they were stored, until the next start with room for them")
 			return nil
 		}
 		if isFull(err) {
@@ -77,6 +83,27 @@ func (e *Engine) reseal(ctx context.Context, fileSystem string, stale []*hook) e
 	return err
 }
 
+// forgottenConfig is the config of a webhook of which nothing is needed any more but its number: deliveries have it.
+const forgottenConfig = `{}`
+
+// forgetSome removes the settings of some webhooks that deleted tenants have left, which are not read, and so not sealed
+// anew. Their rows stay until retention has removed their deliveries: others must not be given their numbers before.
+func (e *Engine) forgetSome() (left bool, err error) {
+	txn, err := e.writer.BeginImmediate()
+	if err != nil {
+		return false, err
+	}
+	defer txn.End(&err)
+	err = e.writer.erasing(func() error {
+		err := e.writer.run(`UPDATE webhook SET secret = '', config = ?1, sealed = NULL WHERE num IN (SELECT num FROM webhook
+			WHERE tenant NOT IN `+standingTenants+` AND (secret <> '' OR config <> ?1 OR sealed IS NOT NULL) LIMIT ?2)`,
+			forgottenConfig, resealStep)
+		left = e.writer.Changes() > 0
+		return err
+	})
+	return left, err
+}
+
 // resealSome seals some webhooks in one transaction. Their versions stay: nothing about them has changed.
 func (e *Engine) resealSome(some []*hook) (err error) {
 	txn, err := e.writer.BeginImmediate()
@@ -110,8 +137,12 @@ func (e *Engine) resealSome(some []*hook) (err error) {
 func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 	e.log.Info("the data is written anew, so that nothing is left of secrets from before they were sealed", "bytes", e.used.Load())
 	path := e.options.Path
+	owner, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
 	fresh := path + ".new"
-	if err := copyInto(ctx, e.writer, path, fresh); err != nil {
+	if err := copyInto(ctx, e.writer, owner, fresh); err != nil {
 		_ = os.Remove(fresh) // the error that counts is there already
 		return fmt.Errorf("writing %s: %w", fresh, orFull(err))
 	}
@@ -120,7 +151,7 @@ func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 		_ = os.Remove(fresh)
 		return fmt.Errorf("emptying the write-ahead log: %w", err)
 	}
-	err := e.writer.close()
+	err = e.writer.close()
 	e.writer = nil
 	if err != nil {
 		return err
@@ -139,17 +170,23 @@ func (e *Engine) rewrite(ctx context.Context, fileSystem string) error {
 	if e.writer, err = e.openWriter(fileSystem); err != nil {
 		return err
 	}
+	for _, suffix := range [...]string{"-wal", "-shm"} {
+		if err := giveTo(owner, path+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return e.writer.run(`UPDATE meta SET plain = 0`)
 }
 
-// copyInto copies the database to a new file, which is on the disk then.
-func copyInto(ctx context.Context, c *conn, path, fresh string) error {
+// copyInto copies the database to a new file, which is on the disk then, and belongs to whom the old one does.
+func copyInto(ctx context.Context, c *conn, owner fs.FileInfo, fresh string) error {
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	old := c.SetInterrupt(ctx)
 	err := c.run(`VACUUM INTO ?`, fresh)
 	c.SetInterrupt(old)
+	_ = os.Remove(fresh + "-shm") // made as for each database, and never used
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -157,11 +194,10 @@ func copyInto(ctx context.Context, c *conn, path, fresh string) error {
 		return err
 	}
 	// The operator may let others read it.
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := os.Chmod(fresh, owner.Mode().Perm()); err != nil {
 		return err
 	}
-	if err := os.Chmod(fresh, info.Mode().Perm()); err != nil {
+	if err := giveTo(owner, fresh); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(fresh, os.O_RDWR, 0) // #nosec G304 -- it stands beside the database

@@ -10,7 +10,8 @@ import (
 	"github.com/carillon/carillon/seal"
 )
 
-// Sealing tells how the secrets of webhooks are stored. Those that were deleted and are not yet forgotten count.
+// Sealing tells how the secrets of webhooks are stored. Those that were deleted, or are of a tenant that was, and are not
+// yet forgotten count.
 type Sealing struct {
 	// Plain is how many webhooks have their secrets stored in plain.
 	Plain int
@@ -63,7 +64,7 @@ func (s *Sealing) read(c *conn) error {
 		return err
 	}
 	s.Copies = plain != 0
-	return c.each(`SELECT sealed FROM webhook`, nil, func(row *sqlite3.Stmt) (bool, error) {
+	return c.each(`SELECT sealed FROM webhook WHERE sealed IS NOT NULL OR secret <> '' OR config <> ?`, []any{forgottenConfig}, func(row *sqlite3.Stmt) (bool, error) {
 		if row.ColumnType(0) == sqlite3.NULL {
 			s.Plain++
 			return true, nil

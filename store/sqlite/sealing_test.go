@@ -658,7 +658,7 @@ func TestSealingOnAFullDisk(t *testing.T) {
 // log is in the database.
 func TestDeletedSecretsAreOverwritten(t *testing.T) {
 	o := sqlite.Options{Path: filepath.Join(t.TempDir(), "carillon.db")}
-	s := &secretive{t: t, hooks: map[event.ID]*event.Webhook{}}
+	s := &secretive{t: t, hooks: map[event.ID]*event.Webhook{}, small: true} // one that is cut in two by a page is not found
 	with(t, o, func(e *sqlite.Engine) {
 		for range 3 {
 			s.create(e)
@@ -680,4 +680,62 @@ func TestDeletedSecretsAreOverwritten(t *testing.T) {
 			t.Errorf("%d secrets can be read, and %d are URLs", n, urls)
 		}
 	})
+}
+
+// What a deleted tenant has left is read by nobody any more, and so cannot be sealed anew: its secrets go before it is said
+// that no copy in plain is left, and no key is asked for that nothing else is sealed under.
+func TestSecretsOfADeletedTenant(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "carillon.db")
+	s := &secretive{t: t, hooks: map[event.ID]*event.Webhook{}}
+	leave := func(o sqlite.Options, name string) {
+		with(t, o, func(e *sqlite.Engine) {
+			gone := &event.Tenant{Name: name}
+			if err := e.CreateTenant(t.Context(), gone); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				w := &event.Webhook{ID: event.NewID(), Tenant: gone.ID, Topics: []event.Pattern{"**"}, Enabled: true}
+				s.give(w)
+				if err := e.CreateWebhook(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+				if err := e.Settle(t.Context(), store.Settlements{Health: []store.Health{{Webhook: w.ID, Failures: 1}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	leave(sqlite.Options{Path: path}, "in plain")
+	for _, letter := range []string{"a", "b"} { // neither opens what is there already
+		o := sqlite.Options{Path: path, Secrets: keysOf(t, letter)}
+		with(t, o, func(*sqlite.Engine) {})
+		if n := s.left(path); n > 0 {
+			t.Errorf("under %s, %d of %d secrets can be read", letter, n, len(s.ever))
+		}
+		if got, err := sqlite.ReadSealing(t.Context(), path); err != nil || got.Plain != 0 || len(got.Sealed) != 0 || got.Copies {
+			t.Errorf("under %s it has %+v, %v", letter, got, err)
+		}
+		leave(o, "under "+letter)
+	}
+	unseal := sqlite.Options{Path: path, Secrets: keysOf(t, "b"), Unseal: true}
+	with(t, unseal, func(e *sqlite.Engine) {
+		if got, err := sqlite.ReadSealing(t.Context(), path); err != nil || len(got.Sealed) != 0 {
+			t.Errorf("unsealed it has %+v, %v", got, err)
+		}
+		for more := true; more; {
+			step, err := e.Trim(t.Context(), store.Retention{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			more = step.More
+		}
+		healths, err := e.Healths(t.Context())
+		if err != nil || len(healths) != 0 {
+			t.Errorf("left are %+v, %v", healths, err)
+		}
+	})
+	checkIntegrity(t, path, "at the end")
 }

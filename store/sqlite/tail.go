@@ -42,7 +42,7 @@ func (t *tail) Next(ctx context.Context) ([]*event.Event, error) {
 			return events, nil
 		}
 		if !held {
-			continue // the ring lost nothing but what was trimmed or never there: it reaches back that far by now
+			continue // the ring lost nothing but what is gone or was never there: it reaches back that far by now
 		}
 		select {
 		case <-wake:
@@ -54,11 +54,12 @@ func (t *tail) Next(ctx context.Context) ([]*event.Event, error) {
 	}
 }
 
-// page reads the events after those returned before. Between the last of them and the ring's first there is no gap: what
-// the ring lost is in the database, or was trimmed.
+// page reads the events after those returned before, and passes over where there are none any more. Between the last of
+// them and the ring's first there is no gap: what the ring lost is in the database, was trimmed, or was a tenant's that is
+// deleted.
 func (t *tail) page(ctx context.Context) (events []*event.Event, err error) {
 	err = t.e.read(ctx, func(c *conn) error {
-		trimmed, _, err := ends(c)
+		trimmed, head, err := ends(c)
 		if err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ func (t *tail) page(ctx context.Context) (events []*event.Event, err error) {
 			return &store.GoneError{Trimmed: trimmed}
 		}
 		bytes := 0
-		return c.each(`SELECT `+eventColumns+eventTables+`WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,
+		err = c.each(`SELECT `+eventColumns+eventTables+`WHERE e.cursor > ? ORDER BY e.cursor LIMIT ?`,
 			[]any{t.after, tailPage}, func(s *sqlite3.Stmt) (bool, error) {
 				ev, err := scanEvent(s)
 				if err != nil {
@@ -76,6 +77,10 @@ func (t *tail) page(ctx context.Context) (events []*event.Event, err error) {
 				bytes += len(ev.Payload)
 				return bytes < tailBytes, nil
 			})
+		if err == nil && len(events) == 0 {
+			t.after = max(t.after, head)
+		}
+		return err
 	})
 	return events, reading("the log", err)
 }

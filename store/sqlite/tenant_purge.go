@@ -29,11 +29,14 @@ func (b *batch) purge(done *store.Trimmed) error {
 	if done.More || len(b.e.tenants.leaving) == 0 {
 		return nil // the step is long enough, and there will be another
 	}
-	done.More = true
 	id := b.e.tenants.leaving[0]
-	some, err := b.purgeEvents(id, done)
-	if err != nil || some {
+	some, all, err := b.purgeEvents(id, done)
+	if err != nil || !some && !all {
 		return err
+	}
+	done.More = true
+	if some {
+		return nil
 	}
 	for i, sql := range purges {
 		n := 0
@@ -61,40 +64,46 @@ func (b *batch) purge(done *store.Trimmed) error {
 
 const (
 	purgeEventsSQL = `SELECT e.cursor, t.num, e.size, ifnull(octet_length(e.attributes), 0), length(e.matches)
-		FROM topic t CROSS JOIN event e ON e.topic = t.num WHERE t.tenant = ? LIMIT ?`
+		FROM topic t CROSS JOIN event e ON e.topic = t.num WHERE t.tenant = ? AND e.cursor <= ? LIMIT ?`
+	purgeLeftSQL     = `SELECT 1 FROM topic WHERE tenant = ? LIMIT 1` // a topic stands there while it has events
 	purgeSizeSQL     = `SELECT count(*), ifnull(sum(length(first_answer)), 0) FROM delivery WHERE cursor = ?`
 	purgeAttemptsSQL = `SELECT count(*), ifnull(sum(length(answer)), 0) FROM attempt WHERE cursor = ?`
 )
 
-// purgeEvents removes some of the tenant's events, with all that stands on record of their deliveries. It is false if the
-// tenant has none left.
-func (b *batch) purgeEvents(tenant event.TenantID, done *store.Trimmed) (some bool, err error) {
+// purgeEvents removes some of the tenant's events, with all that stands on record of their deliveries; all says that the
+// tenant has none left. What is above the floor stays, if nothing else does: whoever makes deliveries has yet to read it
+// from the log, and finds out by the last of it that there is no more to come from before a restart.
+func (b *batch) purgeEvents(tenant event.TenantID, done *store.Trimmed) (some, all bool, err error) {
 	// They are read before any is removed: a walk along an index must not see its own deletions.
 	var cursors []event.Cursor
 	removed := make(map[int64]int64) // by topic
 	matches, bytes := int64(0), int64(0)
-	err = b.c.each(purgeEventsSQL, []any{tenant, trimEvents}, func(s *sqlite3.Stmt) (bool, error) {
+	err = b.c.each(purgeEventsSQL, []any{tenant, b.floor, trimEvents}, func(s *sqlite3.Stmt) (bool, error) {
 		cursors = append(cursors, columnCursor(s, 0))
 		removed[s.ColumnInt64(1)]++
 		matches += s.ColumnInt64(4) / matchBytes
 		bytes += storedSize(s.ColumnInt64(2), s.ColumnInt64(3), s.ColumnInt64(4))
 		return matches < trimMatches && bytes < trimBytes, nil
 	})
-	if err != nil || len(cursors) == 0 {
-		return false, err
+	if err != nil {
+		return false, false, err
+	}
+	if len(cursors) == 0 {
+		left, err := b.c.number(purgeLeftSQL, tenant)
+		return false, left == 0, err
 	}
 	for _, cursor := range cursors {
 		_, err := b.c.first(purgeSizeSQL, []any{cursor}, func(s *sqlite3.Stmt) {
 			b.logBytes -= s.ColumnInt64(0)*deliveryBytes + s.ColumnInt64(1)
 		})
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		_, err = b.c.first(purgeAttemptsSQL, []any{cursor}, func(s *sqlite3.Stmt) {
 			b.logBytes -= s.ColumnInt64(0)*attemptBytes + s.ColumnInt64(1)
 		})
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		for _, sql := range [...]string{
 			`DELETE FROM attempt WHERE cursor = ?`,
@@ -102,13 +111,13 @@ func (b *batch) purgeEvents(tenant event.TenantID, done *store.Trimmed) (some bo
 			`DELETE FROM event WHERE cursor = ?`,
 		} {
 			if err := b.c.run(sql, cursor); err != nil {
-				return false, err
+				return false, false, err
 			}
 		}
 	}
 	done.Purged += len(cursors)
 	b.use(tenant, -bytes)
-	return true, b.uncount(removed)
+	return true, false, b.uncount(removed)
 }
 
 // publishPurged forgets the tenants of which nothing is left.

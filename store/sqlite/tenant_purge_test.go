@@ -39,6 +39,7 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
 		t.Fatal(err)
 	}
+	settleAll(t, e, store.Settlements{Floor: e.state.next - 1})
 	largest := int64(0)
 	for more := true; more; {
 		step, err := e.Trim(t.Context(), store.Retention{})
@@ -175,5 +176,32 @@ func TestOldDatabaseIsCounted(t *testing.T) {
 	got, err := e.TenantUsage(t.Context(), event.DefaultTenant)
 	if want := 2 * storedSize(2, 0, matchBytes); err != nil || got.StoredBytes != want || got.Webhooks != 1 {
 		t.Errorf("it uses %+v, want %d bytes: %v", got, want, err)
+	}
+}
+
+// A tail whose next events are gone waits for others: it must not ask the database for them again and again. The ring is
+// empty after a restart, and does not say that there are none.
+func TestTailPassesWhatIsPurged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "carillon.db")
+	e := runEngine(t, Options{Path: path})
+	gone := &event.Tenant{Name: "gone"}
+	if err := e.CreateTenant(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, e, gone.ID)
+	if err := e.DeleteTenant(t.Context(), gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	settleAll(t, e, store.Settlements{Floor: e.state.next - 1})
+	trimAll(t, e, store.Retention{})
+	e.ring.mu.Lock()
+	e.ring.reset(e.state.next - 1) // as Open does
+	e.ring.mu.Unlock()
+	behind := e.Tail(0).(*tail)
+	if events, err := behind.page(t.Context()); err != nil || len(events) != 0 {
+		t.Fatalf("read %d events, %v", len(events), err)
+	}
+	if _, _, held := e.ring.after(behind.after, 1); !held {
+		t.Errorf("it would ask again for what is after %s", behind.after)
 	}
 }
