@@ -323,7 +323,7 @@ func scanGateway(t *testing.T, format string) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"ok": s.echo(200, nil), "fails": s.echo(500, nil), "refuses": s.echo(401, nil), "gone": s.echo(410, nil), "slow": s.echo(200, gate),
 		"moved": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/?a="+r.Header.Get("Authorization"), 302)
+			http.Redirect(w, r, "/?a="+r.Header.Get("Authorization"), http.StatusFound)
 		},
 		"breaks": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
