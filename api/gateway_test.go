@@ -76,8 +76,9 @@ func newGatewayWithKey(t *testing.T, adminKey event.Secret, configure func(*api.
 	return newGatewayWith(t, stream.Config{}, adminKey, configure)
 }
 
-// newGatewayWith is newGateway with more said of the streams; their log and who is told of them are set here.
-func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, configure func(*api.Config)) *gateway {
+// newGatewayWith is newGateway with more said of the streams; their log and who is told of them are set here. With an
+// issuer, its JWTs are taken.
+func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, configure func(*api.Config), issuer ...access.IssuerConfig) *gateway {
 	t.Helper()
 	g := &gateway{t: t, log: &lockedBuffer{}, metrics: prometheus.NewRegistry()}
 	log := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -92,8 +93,15 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 		t.Fatal(err)
 	}
 	var hub *stream.Hub
+	var jwts *access.Issuer
+	for _, cfg := range issuer {
+		cfg.Tenant = func(name string) (event.TenantID, bool) { return g.tenants.ByName(name) }
+		if jwts, err = access.NewIssuer(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if g.access, err = access.New(access.Config{
-		Store: engine, AdminKey: adminKey, TokenSecret: secret, Log: log, Ended: func(key string) { hub.EndKey(key) },
+		Store: engine, AdminKey: adminKey, TokenSecret: secret, Log: log, Ended: func(key string) { hub.EndKey(key) }, Issuer: jwts,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/carillon/carillon/event"
 )
 
@@ -381,117 +379,5 @@ func TestKeyManagesWhatItCovers(t *testing.T) {
 	g.followStream(t, "/v1/stream?topic=orders.*&topic=billing.*", asAdmin)
 	if got := list("/v1/streams"); len(got) != 1 {
 		t.Errorf("streams are %v", got)
-	}
-}
-
-// anyScope is for routes that any key is let in to.
-const anyScope event.Scope = "any"
-
-// routeScopes says what each route asks for; empty: of nobody anything. It is written by hand, so that a route which is
-// new, or asks for something else than before, is thought about.
-var routeScopes = map[string]event.Scope{
-	"GET /healthz":       "",
-	"GET /readyz":        "",
-	"GET /openapi.yaml":  "",
-	"GET /":              "",
-	"GET /assets/{file}": "",
-
-	"POST /v1/events":                event.ScopePublish,
-	"POST /v1/topics/{topic}/events": event.ScopePublish,
-
-	"GET /v1/events":                  event.ScopeSubscribe,
-	"GET /v1/events/{id}":             event.ScopeSubscribe,
-	"GET /v1/events/{id}/payload":     event.ScopeSubscribe,
-	"GET /v1/topics":                  event.ScopeSubscribe,
-	"GET /v1/topics/{topic}/events":   event.ScopeSubscribe,
-	"GET /v1/stream":                  event.ScopeSubscribe,
-	"POST /v1/stream":                 event.ScopeSubscribe,
-	"GET /v1/stream/doctor":           event.ScopeSubscribe,
-	"GET /v1/topics/{pattern}/stream": event.ScopeSubscribe,
-
-	"GET /v1/streams":                      event.ScopeManage,
-	"POST /v1/webhooks":                    event.ScopeManage,
-	"GET /v1/webhooks":                     event.ScopeManage,
-	"GET /v1/webhooks/{id}":                event.ScopeManage,
-	"PATCH /v1/webhooks/{id}":              event.ScopeManage,
-	"DELETE /v1/webhooks/{id}":             event.ScopeManage,
-	"POST /v1/webhooks/{id}/ping":          event.ScopeManage,
-	"POST /v1/webhooks/{id}/rotate-secret": event.ScopeManage,
-	"GET /v1/webhooks/{id}/health":         event.ScopeManage,
-	"POST /v1/webhooks/{id}/replay":        event.ScopeManage,
-	"POST /v1/webhooks/test":               event.ScopeManage,
-	"GET /v1/jobs":                         event.ScopeManage,
-	"GET /v1/jobs/{id}":                    event.ScopeManage,
-	"POST /v1/jobs/{id}/cancel":            event.ScopeManage,
-	"GET /v1/deliveries":                   event.ScopeManage,
-	"GET /v1/deliveries/{id}":              event.ScopeManage,
-	"POST /v1/deliveries/{id}/retry":       event.ScopeManage,
-	"POST /v1/deliveries/{id}/cancel":      event.ScopeManage,
-
-	"POST /v1/tenants":          event.ScopeAdmin,
-	"GET /v1/tenants":           event.ScopeAdmin,
-	"GET /v1/tenants/{name}":    event.ScopeAdmin,
-	"PATCH /v1/tenants/{name}":  event.ScopeAdmin,
-	"DELETE /v1/tenants/{name}": event.ScopeAdmin,
-	"GET /v1/me":                anyScope,
-	"POST /v1/stream-tokens":    event.ScopeSubscribe,
-	"POST /v1/portal-links":     event.ScopeManage,
-
-	"GET /metrics":         event.ScopeAdmin,
-	"POST /v1/keys":        event.ScopeAdmin,
-	"GET /v1/keys":         event.ScopeAdmin,
-	"GET /v1/keys/{id}":    event.ScopeAdmin,
-	"DELETE /v1/keys/{id}": event.ScopeAdmin,
-	"GET /v1/audit":        event.ScopeAdmin,
-}
-
-// Every route is asked for with a key of every scope, with an ended key and with none.
-func TestScopeOfEveryRoute(t *testing.T) {
-	g := newGatewayWithKey(t, adminKey, nil)
-	keys := make(map[event.Scope]headers)
-	for _, scope := range event.Scopes() {
-		keys[scope] = bearer(g.makeKey(asAdmin, fmt.Sprintf(`{"name":"x","scopes":[%q]}`, scope)).Key)
-	}
-	ended := g.makeKey(asAdmin, `{"name":"x","scopes":["admin"]}`)
-	g.do("DELETE", "/v1/keys/"+ended.ID, asAdmin, "").want(204)
-	outsiders := map[string]headers{
-		"none": nil, "unknown": bearer(event.NewKeyToken().Reveal()), "revoked": bearer(ended.Key),
-	}
-	// What the request says does not matter: it may be refused for anything but for who sends it.
-	fill := strings.NewReplacer("{file}", "app.js", "{topic}", "t", "{pattern}", "t", "{id}", someID, "{name}", "acme")
-	ask := func(method, route string, h headers) int {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		res, err := g.client.Do(g.request(method, fill.Replace(route), h, nil).WithContext(ctx))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close() // streams go on
-		return res.StatusCode
-	}
-	routes := 0
-	err := chi.Walk(g.api.Routes(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		routes++
-		name := method + " " + route
-		want, known := routeScopes[name]
-		if !known {
-			t.Errorf("nobody has said what %s asks for", name)
-			return nil
-		}
-		for scope, h := range keys {
-			allowed := want == "" || want == anyScope || scope == want || scope == event.ScopeAdmin
-			if status := ask(method, route, h); (status == 403) == allowed || status == 401 || status >= 500 {
-				t.Errorf("%s with the scope %s: %d", name, scope, status)
-			}
-		}
-		for what, h := range outsiders {
-			if status := ask(method, route, h); (status == 401) != (want != "") || status >= 500 {
-				t.Errorf("%s with the key %s: %d", name, what, status)
-			}
-		}
-		return nil
-	})
-	if err != nil || routes != len(routeScopes) {
-		t.Errorf("%d routes, and %d are expected: %v", routes, len(routeScopes), err)
 	}
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"pgregory.net/rapid"
 
 	"github.com/carillon/carillon/event"
@@ -42,16 +40,13 @@ func (g *gateway) furnish(h headers, mark string) belongings {
 	}
 }
 
-// bodies are what the routes that need a body are sent. {webhook} stands for a webhook's id.
+// bodies are what routes are sent where an example of openapi.yaml would not do. {webhook} stands for a webhook's id.
 var bodies = map[string]string{
 	"PATCH /v1/webhooks/{id}":              `{"description":"mine now"}`,
 	"POST /v1/webhooks/{id}/rotate-secret": `{"overlap":"1h"}`,
 	"POST /v1/webhooks/{id}/replay":        `{"states":["failed","delivered"]}`,
 	"POST /v1/webhooks/test":               `{"webhook":"{webhook}","event":{"topic":"a"}}`,
 }
-
-// instance is what differs between two problems that say the same.
-var instance = regexp.MustCompile(`"instance":"[^"]*"`)
 
 // holdings is all that a tenant has, as the store tells it.
 func (g *gateway) holdings(name string) string {
@@ -110,113 +105,21 @@ func (g *gateway) settled(name string) string {
 	return g.holdings(name)
 }
 
-// Every route is asked for what belongs to another tenant, by everybody who is not of that: it must answer to the byte as
-// for what is not there at all, and change nothing.
-func TestEveryRouteKeepsToItsTenant(t *testing.T) {
+// Filters that name what is another's find nothing, whoever asks.
+func TestFiltersFindNothingOfAnother(t *testing.T) {
 	g := newGatewayWithKey(t, adminKey, nil)
-	theirs := g.makeTenant("theirs", `{}`)
-	has := g.furnish(theirs, "theirs")
+	has := g.furnish(g.makeTenant("theirs", `{}`), "theirs")
 	mine := g.makeTenant("mine", `{}`)
-	g.furnish(mine, "mine")
-	g.settled("mine")
-	before := g.settled("theirs")
-	g.linesOf(theirs, "/v1/stream?topic=theirs.**")
-
-	foreigners := map[string]headers{"another tenant's admin": mine, "the default tenant's admin": asAdmin, "an admin who acts for another": forTenant("mine")}
-	checked := make(map[string]bool)
-	err := chi.Walk(g.api.Routes(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		name := method + " " + route
-		if name == "GET /v1/stream/doctor" || routeScopes[name] == "" || strings.HasPrefix(route, "/v1/tenants") || route == "/metrics" {
-			return nil // nobody's, or for the whole gateway: others tests
-		}
-		for who, h := range foreigners {
-			ask := func(id string) string {
-				path := strings.NewReplacer("{id}", id, "{topic}", "theirs.a", "{pattern}", "theirs.a").Replace(route)
-				if method == "GET" && !strings.Contains(path, id) {
-					path = route
-				}
-				sent := h
-				body := strings.ReplaceAll(bodies[name], "{webhook}", id)
-				if body != "" {
-					sent = slices.Concat(h, asJSON)
-				}
-				res, err := g.client.Do(g.request(method, path, sent, bodyOf(body)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				res.Body.Close()
-				a := g.tryBad(method, path, sent, body)
-				return fmt.Sprint(a.status, instance.ReplaceAllString(string(a.body), ""))
-			}
-			switch part, _, byID := strings.Cut(route, "/{id}"); {
-			case byID || name == "POST /v1/webhooks/test":
-				if name == "POST /v1/webhooks/test" {
-					part = "/v1/webhooks"
-				}
-				id := has[part]
-				if id == "" {
-					t.Errorf("nobody has said what belongs to a tenant at %s", route)
-					return nil
-				}
-				never := someID
-				if part == "/v1/deliveries" {
-					never = id[:14] + someID
-				}
-				foreign, unknown := ask(id), ask(never)
-				if !strings.HasPrefix(foreign, "404") || foreign != unknown {
-					t.Errorf("%s asks %s for what is another's, and gets\n%s; for what is not there\n%s", who, name, foreign, unknown)
-				}
-				checked[name] = true
-			case method == "GET" && !strings.HasSuffix(route, "stream") && !strings.Contains(route, "{"):
-				// A list. Filters that name what is another's find nothing either.
-				queries := []string{""}
-				if route == "/v1/deliveries" {
-					queries = append(queries, "?webhook="+has["/v1/webhooks"], "?event="+has["/v1/events"], "?topic=theirs.**")
-				}
-				if route == "/v1/events" {
-					queries = append(queries, "?topic=theirs.**", "?topic=**")
-				}
-				foreign := append([]string{"theirs"}, values(has)...)
-				if route == "/v1/audit" {
-					foreign = values(has) // who runs the gateway has made the tenant, and can read that
-				}
-				for _, query := range queries {
-					a := g.tryBad("GET", route+query, h, "").want(200)
-					for _, id := range foreign {
-						if strings.Contains(string(a.body), id) {
-							t.Errorf("%s is listed what is another's by %s%s: %s", who, name, query, a.body)
-						}
-					}
-				}
-				checked[name] = true
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(checked) < 20 {
-		t.Errorf("checked were only %d routes", len(checked))
-	}
-	if after := g.settled("theirs"); after != before {
-		t.Errorf("the other tenant had\n%sand has\n%s", before, after)
-	}
-	// Its own admin, and who acts for it, find all of it.
-	for who, h := range map[string]headers{"its admin": theirs, "who acts for it": forTenant("theirs")} {
-		for part, id := range has {
-			if a := g.do("GET", part+"/"+id, h, ""); a.status != 200 {
-				t.Errorf("%s gets %s as %d", who, part, a.status)
+	for who, h := range map[string]headers{"another tenant's admin": mine, "the default tenant's admin": asAdmin, "an admin who acts for another": forTenant("mine")} {
+		for _, path := range []string{
+			"/v1/deliveries?webhook=" + has["/v1/webhooks"], "/v1/deliveries?event=" + has["/v1/events"], "/v1/deliveries?topic=theirs.**",
+			"/v1/events?topic=theirs.**", "/v1/events?topic=**",
+		} {
+			if a := g.do("GET", path, h, "").want(200); !strings.Contains(string(a.body), `"data":[]`) {
+				t.Errorf("%s is listed what is another's by %s: %s", who, path, a.body)
 			}
 		}
 	}
-}
-
-func values(b belongings) (all []string) {
-	for _, id := range b {
-		all = append(all, id)
-	}
-	return all
 }
 
 // Streams and polls carry what is their tenant's, also where both use the same topics, keys and CloudEvents.

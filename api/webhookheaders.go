@@ -68,3 +68,18 @@ func mergeHeaders(w *event.Webhook, m member) []event.FieldError {
 	w.Headers = merged
 	return bad
 }
+
+// givenHeaders returns the names, in their canonical form, of the headers to which a member gives a value that it spells out.
+func givenHeaders(m member) map[string]bool {
+	given := make(map[string]bool)
+	entries, err := parseObject(m.value)
+	if m.null() || err != nil {
+		return given
+	}
+	for _, entry := range entries {
+		if value, err := readValue[string](entry, "a text"); err == nil && value != hiddenValue {
+			given[http.CanonicalHeaderKey(entry.name)] = true
+		}
+	}
+	return given
+}

@@ -205,6 +205,7 @@ func (a *API) patchWebhook(w http.ResponseWriter, r *http.Request) *problem {
 	renewed := false
 	edit := func(old, w *event.Webhook) *problem {
 		bad := applyWebhook(w, members)
+		bad = append(bad, checkOrigin(old, w, members, bad)...)
 		if w.URL != old.URL {
 			bad = append(bad, a.judgeURL(w, bad)...)
 		}

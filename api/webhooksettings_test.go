@@ -442,7 +442,7 @@ func TestHandshakeHoldsUpNobody(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGateway(t, nil)
 			owner := newSlowOwner(t)
-			path := "/v1/webhooks/" + g.hook("https://example.com/", "a", "")
+			path := "/v1/webhooks/" + g.hook(owner.url+"/before", "a", "")
 			done := make(chan *answer)
 			go func() { done <- g.do("PATCH", path, jsonType, `{"url":"`+owner.url+`","handshake":true}`) }()
 			<-owner.arrived
@@ -473,7 +473,7 @@ func TestHandshakeHoldsUpNobody(t *testing.T) {
 func TestHandshakeHeedsIfMatch(t *testing.T) {
 	g := newGateway(t, nil)
 	owner := newSlowOwner(t)
-	path := "/v1/webhooks/" + g.hook("https://example.com/", "a", "")
+	path := "/v1/webhooks/" + g.hook(owner.url+"/before", "a", "")
 	tag := g.do("GET", path, nil, "").want(200).header.Get("ETag")
 	done := make(chan *answer)
 	go func() {

@@ -219,6 +219,9 @@ func (s *Sender) exchange(ctx context.Context, r *Request, at time.Time, resp *R
 	} else {
 		err = resp.readFirst(httpResp.Body)
 	}
+	if len(resp.Attempt.Answer) >= minRedacted {
+		resp.Attempt.Answer = redactorOf(r.Webhook, m.header).redact(resp.Attempt.Answer)
+	}
 	if err != nil {
 		return &answerError{"reading the answer", err}
 	}
