@@ -67,3 +67,15 @@ func TestMeWithAJWT(t *testing.T) {
 		t.Errorf("a JWT without scopes: %s", a.body)
 	}
 }
+
+// One tenant's streams never keep another's out but by what is the gateway's in all: not by having the same sub, or none.
+func TestStreamsPerKeyAreCountedByTenant(t *testing.T) {
+	g := newGatewayWithIssuer(t, stream.Config{Limits: stream.Limits{PerKey: 1}}, jwtSecret)
+	g.makeTenant("acme", "{}")
+	as := func(tenant string) headers {
+		return jwtOf(t, jwt.MapClaims{"carillon": map[string]any{"scopes": []string{"subscribe"}, "tenant": tenant}})
+	}
+	g.linesOf(as("acme"), "/v1/stream?topic=a")
+	g.tryBad("GET", "/v1/topics/a/events", as("acme"), "").wantProblem(429, "too-many-streams")
+	g.do("GET", "/v1/topics/a/events", as("default"), "").want(200)
+}
