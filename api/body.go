@@ -43,7 +43,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if err == io.EOF {
-			if p := a.stillIn(r); p != nil {
+			if p := stillIn(r); p != nil {
 				return nil, p
 			}
 			return body, nil

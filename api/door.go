@@ -41,7 +41,11 @@ func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *
 			return
 		}
 		known := requestOf(r)
-		known.shown, known.principal, known.tenant = token, who, tenant
+		known.principal, known.tenant = who, tenant
+		known.again = func() *problem {
+			_, p := a.admit(r, token)
+			return p
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -60,9 +64,11 @@ func (a *API) admit(r *http.Request, token shownToken) (access.Principal, *probl
 
 // stillIn asks the door again. Clients decide how long a body is on its way, and the owner of a URL how long a handshake
 // takes: who began a request in time must not finish it when the key has been revoked meanwhile, or there is a first one.
-func (a *API) stillIn(r *http.Request) *problem {
-	_, p := a.admit(r, requestOf(r).shown)
-	return p
+func stillIn(r *http.Request) *problem {
+	if again := requestOf(r).again; again != nil {
+		return again()
+	}
+	return nil
 }
 
 func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {
