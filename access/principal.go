@@ -23,6 +23,8 @@ type Principal struct {
 	Label string
 	// Foreign says that the key which made the token is of another tenant, which the token's is not told of.
 	Foreign bool
+
+	signer event.KeyHash // the issuer's key that its JWT is signed with
 }
 
 // Origin is how a principal came to be let in.
