@@ -53,7 +53,8 @@ type grant struct {
 	scopes   []event.Scope
 	patterns []event.Pattern
 	subject  string
-	expires  time.Time // the skew is in it
+	expires  time.Time     // the skew is in it
+	signer   event.KeyHash // the key that it is signed with
 }
 
 // grant reads what the claims let their holder do. What is malformed is refused, and not left out: a token whose topics

@@ -144,7 +144,8 @@ func (i *Issuer) identify(ctx context.Context, token string, hash event.KeyHash,
 	}
 	who := Principal{
 		Tenant: event.DefaultTenant, Subject: g.subject, Scopes: g.scopes, Patterns: g.patterns, Expires: g.expires,
-		Actor: event.Actor{Kind: event.ActorJWT, ID: g.subject},
+		Actor:  event.Actor{Kind: event.ActorJWT, ID: g.subject},
+		signer: g.signer,
 	}
 	if g.tenant != "" {
 		var found bool
@@ -153,6 +154,13 @@ func (i *Issuer) identify(ctx context.Context, token string, hash event.KeyHash,
 		}
 	}
 	return who, nil
+}
+
+// hasKey reports whether one of the issuer's keys is the one, by what [printOf] tells of each. Before any could be fetched it
+// is taken for granted: a stream that comes back after a restart must not be refused for good.
+func (i *Issuer) hasKey(one func(event.KeyHash) bool) bool {
+	set := i.keys()
+	return set == nil || slices.ContainsFunc(set.keys, func(k *verifyKey) bool { return one(k.print) })
 }
 
 // keys returns the keys there are now; nil before any could be fetched.
@@ -174,6 +182,7 @@ func (i *Issuer) verify(ctx context.Context, token string, now time.Time) (*gran
 	}
 	c := &claims{name: i.cfg.Claim}
 	var set *keySet
+	var picked []*verifyKey
 	parsed, err := i.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) {
 		// RFC 7515, section 4.1.11.
 		if _, critical := t.Header["crit"]; critical {
@@ -187,12 +196,15 @@ func (i *Issuer) verify(ctx context.Context, token string, now time.Time) (*gran
 		if err := i.check(c, now); err != nil {
 			return nil, err
 		}
-		var (
-			picked jwt.VerificationKeySet
-			err    error
-		)
-		picked, set, err = i.pick(ctx, id, given, t.Method.Alg())
-		return picked, err
+		var err error
+		if picked, set, err = i.pick(ctx, id, given, t.Method.Alg()); err != nil {
+			return nil, err
+		}
+		var keys jwt.VerificationKeySet
+		for _, k := range picked {
+			keys.Keys = append(keys.Keys, k.key)
+		}
+		return keys, nil
 	})
 	var refusal *JWTError
 	switch {
@@ -212,6 +224,7 @@ func (i *Issuer) verify(ctx context.Context, token string, now time.Time) (*gran
 	if refusal != nil {
 		return nil, nil, refusal
 	}
+	g.signer = signedBy(picked, parsed).print
 	return g, set, nil
 }
 
@@ -244,7 +257,7 @@ func (i *Issuer) check(c *claims, now time.Time) error {
 
 // pick finds the keys that a token may be signed with, and the set that they are of. If none is known, newer ones are
 // asked for.
-func (i *Issuer) pick(ctx context.Context, kid string, hasKid bool, alg string) (jwt.VerificationKeySet, *keySet, error) {
+func (i *Issuer) pick(ctx context.Context, kid string, hasKid bool, alg string) ([]*verifyKey, *keySet, error) {
 	set := i.keys()
 	if set != nil {
 		picked, err := set.pick(kid, hasKid, alg)
@@ -265,7 +278,7 @@ func (i *Issuer) pick(ctx context.Context, kid string, hasKid bool, alg string) 
 			return picked, nil, err
 		}
 	}
-	return jwt.VerificationKeySet{}, nil, ErrNoIssuerKeys
+	return nil, nil, ErrNoIssuerKeys
 }
 
 // tokenRune reports whether a character can stand in a JWS in the compact form.

@@ -107,7 +107,11 @@ func parseJWK(raw json.RawMessage) (*verifyKey, error) {
 	default:
 		return nil, errors.New("the kind of key is not known, or symmetric")
 	}
-	return key, checkKey(key.key)
+	if err := checkKey(key.key); err != nil {
+		return nil, err
+	}
+	key.print = printOf(key.key)
+	return key, nil
 }
 
 // coordinate is a part of a key, base64url without padding. Some issuers pad all the same.

@@ -130,6 +130,7 @@ func (k *Keys) ForgetTenant(id event.TenantID) {
 	for hash, e := range k.byHash {
 		if e.key.Tenant == id {
 			delete(k.byHash, hash)
+			delete(k.byID, e.key.ID)
 		}
 	}
 }

@@ -5,11 +5,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/carillon/carillon/event"
 )
 
 // Algorithms returns the signing algorithms that can be named in [IssuerConfig].Algorithms: those with a shared secret,
@@ -25,6 +30,21 @@ type verifyKey struct {
 	alg string // the only algorithm that the JWK is for; empty: any that fits
 
 	key any // as package jwt takes it: *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, or []byte for a secret
+
+	print event.KeyHash // of key, whatever its id
+}
+
+// printOf tells a key from every other. That of a secret must not leave the process as it is: a secret can be a text that
+// somebody thought of, and be found by trying.
+func printOf(key any) event.KeyHash {
+	if secret, ok := key.([]byte); ok {
+		return sha256.Sum256(secret)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(fmt.Errorf("encoding an issuer's key: %w", err)) // it was checked
+	}
+	return sha256.Sum256(der)
 }
 
 // fits reports whether the key is one for the algorithm. It is what keeps a public key from being taken for a secret.
@@ -88,9 +108,9 @@ type keySet struct {
 	verified verified
 }
 
-// pick returns the keys that a token may be signed with, for package jwt. It is errUnknownKey that newer keys may mend.
-func (s *keySet) pick(kid string, hasKid bool, alg string) (jwt.VerificationKeySet, *JWTError) {
-	var picked jwt.VerificationKeySet
+// pick returns the keys that a token may be signed with. It is errUnknownKey that newer keys may mend.
+func (s *keySet) pick(kid string, hasKid bool, alg string) ([]*verifyKey, *JWTError) {
+	var picked []*verifyKey
 	known := false
 	for _, k := range s.keys {
 		if s.named && hasKid && k.id != kid {
@@ -98,15 +118,15 @@ func (s *keySet) pick(kid string, hasKid bool, alg string) (jwt.VerificationKeyS
 		}
 		known = true
 		if k.fits(alg) {
-			picked.Keys = append(picked.Keys, k.key)
+			picked = append(picked, k)
 		}
 	}
 	switch {
 	case !known:
 		return picked, errUnknownKey
-	case len(picked.Keys) == 0:
+	case len(picked) == 0:
 		return picked, errAlgorithm
-	case len(picked.Keys) > maxTries:
+	case len(picked) > maxTries:
 		return picked, errNoKeyID
 	}
 	return picked, nil
@@ -114,4 +134,15 @@ func (s *keySet) pick(kid string, hasKid bool, alg string) (jwt.VerificationKeyS
 
 func (s *keySet) equal(other *keySet) bool {
 	return slices.EqualFunc(s.keys, other.keys, (*verifyKey).equal)
+}
+
+// signedBy returns the one of the keys that a token, which was found good by them, is signed with.
+func signedBy(keys []*verifyKey, token *jwt.Token) *verifyKey {
+	text := token.Raw[:strings.LastIndexByte(token.Raw, '.')]
+	for _, k := range keys[:len(keys)-1] {
+		if token.Method.Verify(text, token.Signature, k.key) == nil {
+			return k
+		}
+	}
+	return keys[len(keys)-1]
 }

@@ -58,7 +58,7 @@ func ParsePublicKeys(text []byte) ([]any, error) {
 func keysOf(keys []any) *keySet {
 	set := new(keySet)
 	for _, key := range keys {
-		set.keys = append(set.keys, &verifyKey{key: key})
+		set.keys = append(set.keys, &verifyKey{key: key, print: printOf(key)})
 	}
 	return set
 }

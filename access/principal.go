@@ -22,6 +22,8 @@ type Principal struct {
 	Label string
 	// Foreign says that the key which made the token is of another tenant, which the token's is not told of.
 	Foreign bool
+
+	signer event.KeyHash // the issuer's key that its JWT is signed with
 }
 
 // anybody is everyone who comes in without a stored key: by the configuration's, or while there is none at all.

@@ -66,8 +66,19 @@ func TestForgetTenant(t *testing.T) {
 	theirs, ours := event.NewKeyToken(), event.NewKeyToken()
 	key := newKey(ours)
 	key.Tenant = 8
-	keys, _ := newKeys(t, &fakeStore{keys: []*event.Key{newKey(theirs), key}}, "", nil)
+	keys := tokenKeys(t, &fakeStore{keys: []*event.Key{newKey(theirs), key}}, "", tokenSecret)
+	maker, err := keys.Find(theirs, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := keys.MakeToken(&maker, grant(access.PurposePortal, time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
 	keys.ForgetTenant(7)
+	if _, err := keys.FindToken(token, time.Now()); !errors.Is(err, access.ErrMaker) {
+		t.Errorf("a token of the tenant's key: %v", err)
+	}
 	if _, err := keys.Find(theirs, time.Now()); !errors.Is(err, access.ErrUnknown) {
 		t.Errorf("a key of the tenant: %v", err)
 	}

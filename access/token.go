@@ -70,6 +70,7 @@ type sealed struct {
 	Patterns []event.Pattern `json:"p"`
 	Label    string          `json:"l,omitempty"`
 	Foreign  bool            `json:"f,omitempty"` // the maker is of another tenant
+	Signer   string          `json:"i,omitempty"` // the mark of the issuer's key that the maker's JWT was signed with
 }
 
 const tokenVersion = 1
@@ -125,6 +126,9 @@ func (k *Keys) MakeToken(by *Principal, g Grant) (event.Secret, Principal, error
 	s := sealed{
 		Version: tokenVersion, Tenant: g.Tenant, Maker: maker, Expires: g.Expires.UnixMilli(), Patterns: g.Patterns, Label: g.Label, Foreign: g.Tenant != by.Tenant,
 	}
+	if by.Actor.Kind == event.ActorJWT {
+		s.Signer = k.mark(by.signer)
+	}
 	body, err := json.Marshal(s)
 	if err != nil {
 		return "", Principal{}, fmt.Errorf("sealing a token: %w", err)
@@ -145,7 +149,7 @@ func (k *Keys) FindToken(token event.Secret, now time.Time) (Principal, error) {
 	if now.UnixMilli() >= s.Expires {
 		return Principal{}, ErrExpired
 	}
-	maker, err := k.findMaker(s.Maker, now)
+	maker, err := k.findMaker(s, now)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -226,7 +230,8 @@ func (k *Keys) maker(by *Principal) string {
 }
 
 // findMaker finds what a token was made with, if that still lets anybody in. Only its key, subject and actor are told.
-func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
+func (k *Keys) findMaker(s sealed, now time.Time) (Principal, error) {
+	maker := s.Maker
 	if maker == makerOpen {
 		if k.Open() {
 			return Principal{Actor: event.Actor{Kind: event.ActorAnybody}}, nil
@@ -239,9 +244,9 @@ func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 		}
 		return Principal{}, ErrMaker
 	}
-	// Nobody can take a JWT back, so there is nothing to ask about it: the token ends when it does.
+	// Nobody can take a JWT back: the token ends when it does, or when its issuer has taken back the key of its signature.
 	if strings.HasPrefix(maker, makerJWT) {
-		if k.jwts != nil {
+		if k.jwts != nil && k.jwts.hasKey(func(key event.KeyHash) bool { return k.mark(key) == s.Signer }) {
 			return Principal{Subject: maker, Actor: event.Actor{Kind: event.ActorJWT, ID: maker}}, nil
 		}
 		return Principal{}, ErrMaker
@@ -259,10 +264,12 @@ func (k *Keys) findMaker(maker string, now time.Time) (Principal, error) {
 	return Principal{Key: id, Actor: e.key.Actor()}, nil
 }
 
-// adminMark tells one configured key from the next, and says nothing of either: whoever could try keys by it has the
-// secret of tokens already.
-func (k *Keys) adminMark() string {
+// adminMark tells one configured key from the next.
+func (k *Keys) adminMark() string { return k.mark(*k.admin) }
+
+// mark tells one key from others, and says nothing of any: whoever could try keys by it has the secret of tokens already.
+func (k *Keys) mark(key event.KeyHash) string {
 	mac := hmac.New(sha256.New, k.seals[PurposeStream])
-	mac.Write(k.admin[:])
+	mac.Write(key[:])
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }

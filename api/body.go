@@ -23,7 +23,7 @@ import (
 // further than this, or saying it would be enough to fill the memory.
 const bodyGuess = 64 << 10
 
-// readBody reads a request's whole body.
+// readBody reads a request's whole body. Who may no longer come in when it is there is refused.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	if p := checkEncoding(w, r); p != nil {
 		return nil, p
@@ -43,6 +43,9 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if err == io.EOF {
+			if p := stillIn(r); p != nil {
+				return nil, p
+			}
 			return body, nil
 		}
 		if err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/go-chi/cors"
 )
 
-// exposedHeaders are those that pages of other origins may read. RateLimit is there in its old and its new form.
+// exposedHeaders are those that pages of other origins may read.
 var exposedHeaders = []string{
 	"Location", "Retry-After", "ETag", "Carillon-Event-Id", "Carillon-Webhook-Id", "Idempotent-Replayed", "Preference-Applied",
-	"RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "WWW-Authenticate", requestIDHeader,
+	"RateLimit", "RateLimit-Policy", "WWW-Authenticate", requestIDHeader,
 }
 
 // cors lets pages of the allow-listed origins read answers. Preflights are answered here, before the door: they carry no

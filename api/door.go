@@ -25,19 +25,12 @@ func (a *API) door(shown func(*http.Request) (shownToken, *problem)) func(http.H
 
 func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *problem)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		admit := a.keyDoor
-		if a.access.Open() {
-			admit = a.loopbackDoor
-		}
-		var who access.Principal
 		token, p := shown(r)
-		switch {
-		case p != nil:
-		case token.given:
-			who, p = a.tokenDoor(r, token)
-		default:
-			who, p = admit(r)
+		if p != nil {
+			a.refuse(w, r, *p)
+			return
 		}
+		who, p := a.admit(r, token)
 		if p != nil {
 			a.refuse(w, r, *p)
 			return
@@ -47,9 +40,35 @@ func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *
 			a.refuse(w, r, *p)
 			return
 		}
-		requestOf(r).principal, requestOf(r).tenant = who, tenant
+		known := requestOf(r)
+		known.principal, known.tenant = who, tenant
+		known.again = func() *problem {
+			_, p := a.admit(r, token)
+			return p
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// admit finds who shows the token, or, where none was given, whatever else the request has to show.
+func (a *API) admit(r *http.Request, token shownToken) (access.Principal, *problem) {
+	switch {
+	case token.given:
+		return a.tokenDoor(r, token)
+	case a.access.Open():
+		return a.loopbackDoor(r)
+	default:
+		return a.keyDoor(r)
+	}
+}
+
+// stillIn asks the door again. Clients decide how long a body is on its way, and the owner of a URL how long a handshake
+// takes: who began a request in time must not finish it when the key has been revoked meanwhile, or there is a first one.
+func stillIn(r *http.Request) *problem {
+	if again := requestOf(r).again; again != nil {
+		return again()
+	}
+	return nil
 }
 
 func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {

@@ -33,7 +33,7 @@ func (a *API) shakeHands(r *http.Request, hook *event.Webhook) *problem {
 	var refusal *dispatch.ConsentError
 	switch {
 	case err == nil:
-		return nil
+		return stillIn(r)
 	case errors.As(err, &refusal):
 		if refusal.Err != nil {
 			a.log.Info("a webhook's owner could not be asked for consent", "request", requestID(r), "error", refusal.Err)

@@ -9,7 +9,7 @@ import (
 
 // meDocument is who the gateway takes a request's sender for.
 type meDocument struct {
-	Kind      string          `json:"kind"`   // open, admin-key, key or portal
+	Kind      string          `json:"kind"`   // open, admin-key, key, jwt or portal
 	Key       *string         `json:"key"`    // its id, of a stored key
 	Tenant    string          `json:"tenant"` // that the request is for
 	Scopes    []event.Scope   `json:"scopes"`
@@ -28,17 +28,22 @@ func (a *API) showMe(w http.ResponseWriter, r *http.Request) *problem {
 		return tokenLacks(r)
 	}
 	doc := meDocument{
-		Kind: "key", Key: orNull(who.KeyText()), Tenant: a.tenants.Name(tenantOf(r)), Scopes: who.Scopes, Label: orNull(who.Label),
-		ExpiresAt: stamp(who.Expires),
+		Tenant: a.tenants.Name(tenantOf(r)), Scopes: who.Scopes, Label: orNull(who.Label), ExpiresAt: stamp(who.Expires),
 	}
 	switch {
 	case who.Purpose == access.PurposePortal:
-		doc.Kind = "portal"
-		doc.Key = nil // its user has no business with keys
+		doc.Kind = "portal" // whose user has no business with keys
 	case who.Actor.Kind == event.ActorAnybody:
 		doc.Kind = "open"
 	case who.Actor.Kind == event.ActorAdminKey:
 		doc.Kind = "admin-key"
+	case who.Actor.Kind == event.ActorJWT:
+		doc.Kind = "jwt"
+	default:
+		doc.Kind, doc.Key = "key", orNull(who.Key.String())
+	}
+	if doc.Scopes == nil {
+		doc.Scopes = []event.Scope{} // of a JWT that names none
 	}
 	if len(who.Patterns) > 0 {
 		doc.Topics = who.Patterns

@@ -16,8 +16,9 @@ type request struct {
 	id        string
 	sender    sender
 	principal access.Principal
-	tenant    event.TenantID // that the request is for
-	urlTokens []event.Secret // what stood in the URL as token; the URL that handlers see has none
+	tenant    event.TenantID  // that the request is for
+	again     func() *problem // asks the door again; nil: there was none
+	urlTokens []event.Secret  // what stood in the URL as token; the URL that handlers see has none
 	written   *answerWriter
 }
 

@@ -389,3 +389,16 @@ func TestStreamNewsStayInTheirTenant(t *testing.T) {
 		}
 	}
 }
+
+// A tenant can be called anything that a name can be, also what the last part of another path is.
+func TestTenantNamedLikeAPath(t *testing.T) {
+	g := newGatewayWithKey(t, adminKey, func(cfg *api.Config) { cfg.CORSOrigins = []string{"https://app.example.com"} })
+	for _, name := range []string{"stream", "events", "doctor"} {
+		g.makeTenant(name, "{}")
+		g.tryBad("HEAD", "/v1/tenants/"+name, asAdmin, "").want(200)
+		a := g.do("GET", "/v1/tenants/"+name, slices.Concat(asAdmin, headers{"Origin", "https://app.example.com"}), "").want(200)
+		if a.header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s: cookies are let in: %v", name, a.header)
+		}
+	}
+}

@@ -65,10 +65,11 @@ func tokenInHeader(r *http.Request) (shownToken, *problem) {
 }
 
 // tokenAnywhere finds a token in Authorization, in the URL or in the cookie. What a script has set counts, and not the
-// cookie, which the browser adds by itself.
+// cookie, which the browser adds by itself; so does an Authorization that says nothing which is known here.
 func tokenAnywhere(r *http.Request) (shownToken, *problem) {
 	inURL := requestOf(r).urlTokens
-	text, inHeader := bearerToken(r)
+	text, _ := bearerToken(r)
+	inHeader := len(r.Header.Values("Authorization")) > 0
 	switch {
 	case len(inURL) > 1:
 		return shownToken{}, kindBadRequest.in(event.FieldError{Field: tokenParameter, Detail: "may be given once"})

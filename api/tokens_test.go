@@ -129,6 +129,10 @@ func TestStreamTokenOpensItsStreams(t *testing.T) {
 		{path + "&token=" + strings.Repeat("A", 50_000), nil, 401},
 		{path, cookie(token + "x"), 401},
 		{path, headers{"Cookie", "carillon-stream=" + token}, 401},
+		// Whoever says who it is, in whatever way, is not taken for whom the browser remembers.
+		{path, slices.Concat(headers{"Authorization", "Bearer"}, cookie(token)), 401},
+		{path, slices.Concat(headers{"Authorization", "Basic eDp5"}, cookie(token)), 401},
+		{path + "&token=" + token, headers{"Authorization", "Basic eDp5"}, 400},
 		{"/v1/events?token=" + token, nil, 400},
 		{"/v1/events?token=" + token, asAdmin, 400},
 		{"/v1/events", cookie(token), 401}, // the cookie is for streams

@@ -10,7 +10,7 @@ import (
 // Limits bound how many streams may be open. Zero is no bound.
 type Limits struct {
 	Total      int
-	PerKey     int // of streams that came in with the same key
+	PerKey     int // of a tenant's streams that came in with the same key
 	PerAddress int // of streams from the same address; loopback addresses are not counted
 
 	// PerTenant says how many streams of a tenant may be open. It must be quick and must not call the hub. nil: no bound.
@@ -23,14 +23,21 @@ type seats struct {
 
 	mu        sync.Mutex
 	total     int
-	byKey     map[string]int
+	byKey     map[keyOf]int
 	byAddress map[netip.Addr]int
 	byTenant  map[event.TenantID]int
 }
 
+// keyOf is a key as one tenant's streams came in with it. Who issues JWTs may call somebody the same in two tenants, or
+// nobody anything.
+type keyOf struct {
+	tenant event.TenantID
+	key    string
+}
+
 func newSeats(limits Limits) seats {
 	return seats{
-		limits: limits, byKey: make(map[string]int), byAddress: make(map[netip.Addr]int), byTenant: make(map[event.TenantID]int),
+		limits: limits, byKey: make(map[keyOf]int), byAddress: make(map[netip.Addr]int), byTenant: make(map[event.TenantID]int),
 	}
 }
 
@@ -42,7 +49,7 @@ func (s *seats) take(tenant event.TenantID, key string, address netip.Addr) bool
 	if full(s.limits.Total, s.total) {
 		return false
 	}
-	if key != "" && full(s.limits.PerKey, s.byKey[key]) {
+	if key != "" && full(s.limits.PerKey, s.byKey[keyOf{tenant, key}]) {
 		return false
 	}
 	place, counted := counted(address)
@@ -55,7 +62,7 @@ func (s *seats) take(tenant event.TenantID, key string, address netip.Addr) bool
 	s.total++
 	s.byTenant[tenant]++
 	if key != "" {
-		s.byKey[key]++
+		s.byKey[keyOf{tenant, key}]++
 	}
 	if counted {
 		s.byAddress[place]++
@@ -81,7 +88,7 @@ func (s *seats) free(tenant event.TenantID, key string, address netip.Addr) {
 	s.total--
 	lower(s.byTenant, tenant)
 	if key != "" {
-		lower(s.byKey, key)
+		lower(s.byKey, keyOf{tenant, key})
 	}
 	if place, counted := counted(address); counted {
 		lower(s.byAddress, place)

@@ -77,7 +77,7 @@ const begin = async () => {
   $("who").textContent = [me.label ?? (me.kind === "portal" ? "portal" : "with a key"), until].filter(Boolean).join(", ");
   $("publish-card").hidden = !may("publish");
   $("stream-card").hidden = !may("subscribe");
-  $("metrics-link").hidden = !may("admin");
+  $("metrics-link").hidden = me.kind !== "open"; // a link carries no key
   if (may("manage")) {
     if (me.topics) $("hook-topics").placeholder = me.topics.join(", ");
     manage(locked);
