@@ -25,24 +25,7 @@ func (a *API) door(shown func(*http.Request) (shownToken, *problem)) func(http.H
 
 func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *problem)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		admit := a.keyDoor
-		if a.access.Open() {
-			admit = a.loopbackDoor
-		}
-		var who access.Principal
-		token, p := shown(r)
-		switch {
-		case p != nil:
-		case token.given:
-			who, p = a.tokenDoor(r, token)
-		default:
-			who, p = admit(r)
-		}
-		if p != nil {
-			a.refuse(w, r, *p)
-			return
-		}
-		tenant, p := a.actingFor(r, &who)
+		who, tenant, p := a.admit(r, shown)
 		if p != nil {
 			a.refuse(w, r, *p)
 			return
@@ -50,6 +33,26 @@ func (a *API) doorTo(next http.Handler, shown func(*http.Request) (shownToken, *
 		requestOf(r).principal, requestOf(r).tenant = who, tenant
 		next.ServeHTTP(w, r)
 	})
+}
+
+// admit says who a request comes from now, and for which tenant it is.
+func (a *API) admit(r *http.Request, shown func(*http.Request) (shownToken, *problem)) (who access.Principal, tenant event.TenantID, p *problem) {
+	door := a.keyDoor
+	if a.access.Open() {
+		door = a.loopbackDoor
+	}
+	token, p := shown(r)
+	switch {
+	case p != nil:
+	case token.given:
+		who, p = a.tokenDoor(r, token)
+	default:
+		who, p = door(r)
+	}
+	if p == nil {
+		tenant, p = a.actingFor(r, &who)
+	}
+	return who, tenant, p
 }
 
 func (a *API) keyDoor(r *http.Request) (access.Principal, *problem) {

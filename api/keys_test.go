@@ -410,6 +410,8 @@ var routeScopes = map[string]event.Scope{
 	"GET /v1/topics/{pattern}/stream": event.ScopeSubscribe,
 
 	"GET /v1/streams":                      event.ScopeManage,
+	"GET /v1/stats":                        event.ScopeManage,
+	"GET /v1/stats/stream":                 event.ScopeManage,
 	"POST /v1/webhooks":                    event.ScopeManage,
 	"GET /v1/webhooks":                     event.ScopeManage,
 	"GET /v1/webhooks/{id}":                event.ScopeManage,
