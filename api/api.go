@@ -14,6 +14,7 @@ import (
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
 	"github.com/carillon/carillon/filter"
+	"github.com/carillon/carillon/stats"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/stream"
 )
@@ -56,6 +57,7 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Guard    *dispatch.Guard
 	Streams  *stream.Hub
+	Stats    *stats.Book
 	Log      *slog.Logger
 
 	Registerer prometheus.Registerer
@@ -111,6 +113,7 @@ type API struct {
 	inFlight keysInFlight
 	changing webhookLocks
 	waits    waits
+	concerns concerns
 	doctors  chan struct{} // holds one for each that is at work
 	router   *chi.Mux
 }
@@ -121,6 +124,7 @@ func New(cfg Config) *API {
 		cfg: cfg, store: cfg.Store, access: cfg.Access, tenants: cfg.Tenants, dispatch: cfg.Dispatch, streams: cfg.Streams, log: cfg.Log,
 		metrics: newMetrics(cfg.Registerer), gathered: promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{}),
 		rates: newRates(cfg.Tenants), filters: filter.NewCache(1024), doctors: make(chan struct{}, maxDoctors),
+		concerns: newConcerns(),
 	}
 	a.router = a.routes()
 	return a

@@ -66,7 +66,7 @@ func takesCookie(r *http.Request) bool {
 		method = r.Header.Get("Access-Control-Request-Method")
 	}
 	switch {
-	case isStream(path), path == "/v1/stream-tokens":
+	case isStream(path) && path != statsStreamPath, path == "/v1/stream-tokens":
 		return true
 	default:
 		poll := strings.HasPrefix(path, "/v1/topics/") && strings.HasSuffix(path, "/events")

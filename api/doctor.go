@@ -124,16 +124,21 @@ type doctor struct {
 
 // begin writes the head of a real stream: what a proxy does with a stream depends on it.
 func (d *doctor) begin() {
+	beginEventStream(d.w, d.control)
+}
+
+// beginEventStream writes the head of a stream that is not one of events.
+func beginEventStream(w http.ResponseWriter, control *http.ResponseController) {
 	// It would end the request's context, and with it the answer. A server that cannot set deadlines is a test's.
-	_ = d.control.SetReadDeadline(time.Time{})
-	header := d.w.Header()
+	_ = control.SetReadDeadline(time.Time{})
+	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	header.Set("X-Content-Type-Options", "nosniff")
 	// As a stream's, the body ends with the connection: proxies hand chunks on that they would hold back without.
 	header.Set("Transfer-Encoding", "identity")
-	d.w.WriteHeader(http.StatusOK)
+	w.WriteHeader(http.StatusOK)
 }
 
 // run carries the plan out. It ends early, without an error, when ctx ends while the client is still there; an error
@@ -183,7 +188,7 @@ func (d *doctor) stop(b *bytes.Buffer) error {
 func writeBlock(b *bytes.Buffer, name string, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Errorf("marshalling a doctor's block: %w", err)) // it holds nothing that cannot be marshalled
+		panic(fmt.Errorf("marshalling a block of a stream: %w", err)) // it holds nothing that cannot be marshalled
 	}
 	fmt.Fprintf(b, "event: %s\ndata: %s\n\n", name, data)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/stats"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/store/sqlite"
 	"github.com/carillon/carillon/stream"
@@ -118,21 +119,27 @@ func newGatewayWith(t *testing.T, streams stream.Config, adminKey event.Secret, 
 	var engineRun, run errgroup.Group
 	engineRun.Go(func() error { return engine.Run(engineCtx) })
 
-	g.dispatch, err = dispatch.New(dispatch.Config{Store: engine, Sender: sender, Drain: time.Second, Log: log})
+	book := stats.New(stats.Config{
+		Backlogs: func(ctx context.Context) (map[event.TenantID]int64, error) { return g.dispatch.Backlogs(ctx) },
+		Streams:  func(id event.TenantID) int { return hub.Open(id) },
+		Log:      log,
+	})
+	g.dispatch, err = dispatch.New(dispatch.Config{Store: engine, Sender: sender, Drain: time.Second, Log: log, Tally: book})
 	if err != nil {
 		t.Fatal(err)
 	}
 	streams.Log, streams.Source = engine, "/carillon"
 	streams.Limits.PerTenant = g.tenants.StreamsOf
-	streams.Publish, streams.Wanted = g.dispatch.Publish, g.dispatch.Wanted
+	streams.Publish, streams.Wanted, streams.Appended = g.dispatch.Publish, g.dispatch.Wanted, book.Appended
 	hub = stream.New(streams)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	run.Go(func() error { return g.dispatch.Run(ctx) })
 	run.Go(func() error { return hub.Run(ctx) })
+	run.Go(func() error { return book.Run(ctx) })
 	run.Go(func() error { return g.access.Run(ctx) })
 
 	cfg := api.Config{
-		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Log: log, Access: g.access, Tenants: g.tenants,
+		Store: engine, Dispatch: g.dispatch, Guard: guard, Streams: hub, Stats: book, Log: log, Access: g.access, Tenants: g.tenants,
 		Registerer: g.metrics, Gatherer: g.metrics, MaxBody: maxBody, OpenAPI: openAPIText(),
 		Console: web.Handler(), Ready: engine.Ready, Version: "test",
 	}

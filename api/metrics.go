@@ -99,5 +99,5 @@ func methodLabel(method string) string {
 
 // isStream reports whether a path or route is that of a stream, or of what is sent like one.
 func isStream(path string) bool {
-	return path == "/v1/stream" || path == doctorPath || strings.HasPrefix(path, "/v1/topics/") && strings.HasSuffix(path, "/stream")
+	return path == "/v1/stream" || path == doctorPath || path == statsStreamPath || strings.HasPrefix(path, "/v1/topics/") && strings.HasSuffix(path, "/stream")
 }

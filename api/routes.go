@@ -57,6 +57,8 @@ func (a *API) routes() *chi.Mux {
 		m.Post("/v1/topics/{topic}/events", publish(a.metering(a.publishToTopic)))
 
 		m.Get("/v1/streams", manage(notByToken(a.listStreams)))
+		m.Get("/v1/stats", manage(ofWholeTenant(a.showStats)))
+		m.Get(statsStreamPath, manage(ofWholeTenant(a.streamStats)))
 
 		m.Get("/v1/me", a.answer(a.showMe))
 		m.Post("/v1/stream-tokens", subscribe(a.createStreamToken))

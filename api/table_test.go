@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -354,7 +353,7 @@ func (tb *table) ask(c cell, id string) (int, string) {
 		tb.t.Fatalf("%s: %v", c, err)
 	}
 	defer res.Body.Close() // streams go on
-	if slices.Contains(o.tokens, "stream") && res.StatusCode == http.StatusOK {
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		return res.StatusCode, ""
 	}
 	text, err := io.ReadAll(res.Body)

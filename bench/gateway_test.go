@@ -17,6 +17,7 @@ import (
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/stats"
 	"github.com/carillon/carillon/store/sqlite"
 	"github.com/carillon/carillon/stream"
 	"github.com/carillon/carillon/web"
@@ -42,7 +43,16 @@ func newGateway(b *testing.B) *gateway {
 	engineRuns.Go(func() { check(b, engine.Run(engineCtx)) })
 	guard := dispatch.NewGuard(dispatch.GuardConfig{AllowLoopback: func() bool { return true }})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/bench"})
-	dispatcher, err := dispatch.New(dispatch.Config{Store: engine, Sender: sender, Drain: time.Second, Log: log, Registerer: registry})
+	var dispatcher *dispatch.Dispatcher
+	var hub *stream.Hub
+	book := stats.New(stats.Config{
+		Backlogs: func(ctx context.Context) (map[event.TenantID]int64, error) { return dispatcher.Backlogs(ctx) },
+		Streams:  func(id event.TenantID) int { return hub.Open(id) },
+		Log:      log,
+	})
+	dispatcher, err = dispatch.New(dispatch.Config{
+		Store: engine, Sender: sender, Drain: time.Second, Log: log, Registerer: registry, Tally: book,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -54,11 +64,12 @@ func newGateway(b *testing.B) *gateway {
 	if err != nil {
 		b.Fatal(err)
 	}
-	hub := stream.New(stream.Config{Log: engine, Source: "/carillon", Metrics: registry})
+	hub = stream.New(stream.Config{Log: engine, Source: "/carillon", Appended: book.Appended, Metrics: registry})
 	others.Go(func() { check(b, dispatcher.Run(ctx)) })
 	others.Go(func() { check(b, hub.Run(ctx)) })
+	others.Go(func() { check(b, book.Run(ctx)) })
 	handler := api.New(api.Config{
-		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log, Registerer: registry, Gatherer: registry,
+		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Stats: book, Log: log, Registerer: registry, Gatherer: registry,
 		MaxBody: 1 << 20, Ready: engine.Ready, Version: "bench",
 		Console: web.Handler(), Access: keys, Tenants: tenants,
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/carillon/carillon/api"
 	"github.com/carillon/carillon/dispatch"
 	"github.com/carillon/carillon/event"
+	"github.com/carillon/carillon/stats"
 	"github.com/carillon/carillon/store"
 	"github.com/carillon/carillon/store/sqlite"
 	"github.com/carillon/carillon/stream"
@@ -129,7 +130,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	guard := dispatch.NewGuard(dispatch.GuardConfig{Allow: prefixes(c.WebhookAllow), AllowLoopback: keys.Open})
 	sender := dispatch.NewSender(dispatch.SenderConfig{Guard: guard, UserAgent: "Carillon/" + version, Source: c.Source})
 	defer sender.Close()
-	dispatcher, err := dispatch.New(dispatch.Config{
+	var dispatcher *dispatch.Dispatcher // both count for the book, which asks them when it runs
+	book := stats.New(stats.Config{
+		Backlogs: func(ctx context.Context) (map[event.TenantID]int64, error) { return dispatcher.Backlogs(ctx) },
+		Streams:  func(id event.TenantID) int { return hub.Open(id) },
+		Log:      log,
+	})
+	dispatcher, err = dispatch.New(dispatch.Config{
 		Store:       engine,
 		Sender:      sender,
 		Retention:   c.retention(),
@@ -137,6 +144,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		Drain:       c.Drain - c.closing(),
 		Log:         log,
 		Registerer:  registry,
+		Tally:       book,
 	})
 	if err != nil {
 		return err
@@ -144,10 +152,10 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 	defer dispatcher.Close()
 	hub = stream.New(stream.Config{
 		Log: engine, Source: c.Source, Limits: c.streamLimits(tenants), MaxAge: c.StreamMaxAge, WriteTimeout: c.StreamStall,
-		Publish: dispatcher.Publish, Wanted: dispatcher.Wanted, Logger: log, Metrics: registry,
+		Publish: dispatcher.Publish, Wanted: dispatcher.Wanted, Appended: book.Appended, Logger: log, Metrics: registry,
 	})
 	gateway := api.New(api.Config{
-		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Log: log,
+		Store: engine, Dispatch: dispatcher, Guard: guard, Streams: hub, Stats: book, Log: log,
 		Registerer: registry, Gatherer: registry,
 		MaxBody: int64(c.MaxBody),
 		Access:  keys, Tenants: tenants, Hosts: c.Host, CORSOrigins: c.CORSOrigin, PublicURL: c.PublicURL,
@@ -169,6 +177,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Process, parsed *kong.Context
 		writers, ctx := errgroup.WithContext(ctx)
 		writers.Go(func() error { return dispatcher.Run(ctx) })
 		writers.Go(func() error { return hub.Run(ctx) })
+		writers.Go(func() error { return book.Run(ctx) })
 		writers.Go(func() error { return keys.Run(ctx) })
 		writers.Go(func() error { return entrance.run(ctx) })
 		if issuer != nil {

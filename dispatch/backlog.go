@@ -99,6 +99,9 @@ func (s *scheduler) takeBacklog(got loaded, now time.Time) {
 		got.Due = nil
 		l.expect(now)
 	}
+	if len(got.Due) > 0 {
+		s.lookAt(l)
+	}
 	for _, row := range got.Due {
 		if l.held[row.ID.Event] != nil {
 			continue

@@ -46,6 +46,7 @@ type Config struct {
 	Drain      time.Duration
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	Tally      Tally                 // nil: nobody
 }
 
 // Dispatcher makes the deliveries. Its methods are safe for concurrent use.
@@ -59,6 +60,7 @@ type Dispatcher struct {
 	maxInFlight int
 	log         *slog.Logger
 	metrics     *metrics
+	tally       Tally
 	random      func() float64
 
 	matcher   *matcher
@@ -73,6 +75,9 @@ type Dispatcher struct {
 	changed chan struct{} // changes or byHand has something
 	asks    chan healthAsk
 	jobs    chan struct{} // there may be a job to run
+
+	troubles chan troubleAsk
+	backlogs chan chan map[event.TenantID]int64
 }
 
 // New makes a dispatcher that knows the webhooks and can match; it delivers while it runs. Close it when done.
@@ -84,7 +89,8 @@ func newDispatcher(cfg Config, s sender) (*Dispatcher, error) {
 	d := &Dispatcher{
 		maxInFlight: cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight),
 		store:       cfg.Store, sender: s, previewer: cfg.Sender, retention: cfg.Retention, drain: cfg.Drain, log: cfg.Log,
-		metrics: newMetrics(cfg.Registerer), random: rand.Float64,
+		metrics: newMetrics(cfg.Registerer), tally: cfg.Tally, random: rand.Float64,
+		troubles: make(chan troubleAsk), backlogs: make(chan chan map[event.TenantID]int64),
 		waits: make(map[event.ID]*Wait), changed: make(chan struct{}, 1),
 		asks: make(chan healthAsk), jobs: make(chan struct{}, 1),
 	}

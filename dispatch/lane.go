@@ -103,6 +103,10 @@ type lane struct {
 	yielded  map[uint64]struct{}       // order keys of which something left memory and is still pending
 	void     bool                      // the webhook was closed
 
+	owed      int64     // how many deliveries are pending, about: see owed.go
+	owing     bool      // in the scheduler's list of lanes that are looked at for it
+	lateSince time.Time // since when a delivery waits for its first attempt, if that is too long
+
 	blocked bool      // in the scheduler's list of lanes that wait for room
 	wakeAt  time.Time // in the scheduler's heap, while heapAt >= 0
 	heapAt  int

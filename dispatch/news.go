@@ -43,6 +43,7 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		s.beginAnew(l, now)
 	}
 	if !l.open() {
+		s.owes(l, -l.owed)
 		l.void = l.loading
 		if l.probe != nil {
 			s.comeUp(l, now) // it is not even probed
@@ -56,6 +57,7 @@ func (s *scheduler) webhookChanged(c store.WebhookChange, now time.Time) {
 		}
 		s.endWaits(c.Webhook.ID, busy)
 	}
+	s.review(l)
 	s.settleDown(l, now)
 }
 
@@ -78,6 +80,8 @@ func (s *scheduler) settleDown(l *lane, now time.Time) {
 	if l.heapAt >= 0 {
 		heap.Remove(&s.wakes, l.heapAt)
 	}
+	s.owes(l, -l.owed)
+	s.review(l)
 	delete(s.lanes, l.webhook.ID)
 }
 

@@ -89,9 +89,11 @@ func (s *scheduler) route(ev *event.Event, now time.Time) {
 		case m.Disabled || !l.open() || ev.Cursor <= l.webhook.CanceledThrough:
 			s.callOff(t, l.callOffReason(), now)
 		case l.full(t) || t.key != 0 && !(s.settledIn && l.direct()):
+			s.owes(l, 1)
 			l.overflow(t)
 			s.spill(t, now)
 		default:
+			s.owes(l, 1)
 			s.hold(t, ev)
 			l.queue(t)
 			s.touch(l, now)

@@ -53,6 +53,12 @@ type scheduler struct {
 	storedFloor event.Cursor
 	floorFrom   time.Time // when the floor rose above the stored one
 
+	owedBy    map[event.TenantID]int64 // what lanes are owed, summed up: see owed.go
+	toCount   fifo[*lane]              // lanes to be looked at for what they are owed
+	counting  bool                     // some of them are counted in the store
+	countTime time.Duration            // that counting may take
+	ailing    map[event.TenantID]map[*lane]struct{}
+
 	startHead event.Cursor // the log's head when the scheduler began
 	settledIn bool         // all at or below startHead has a row
 
@@ -62,6 +68,7 @@ type scheduler struct {
 	logged   chan piece
 	finished chan finished
 	loaded   chan loaded
+	counts   chan counted
 	toStore  chan *batch
 	stored   chan *batch
 }
@@ -70,6 +77,7 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 	s := &scheduler{
 		Dispatcher: d, lanes: make(map[event.ID]*lane), recorded: make(map[event.DeliveryID]struct{}),
 		logged: make(chan piece), finished: make(chan finished, 64), loaded: make(chan loaded, 16),
+		counts: make(chan counted), owedBy: make(map[event.TenantID]int64), ailing: make(map[event.TenantID]map[*lane]struct{}),
 		toStore: make(chan *batch), stored: make(chan *batch),
 		maxInFlight: d.maxInFlight,
 		debug:       d.log.Enabled(ctx, slog.LevelDebug),
@@ -104,12 +112,14 @@ func newScheduler(ctx context.Context, d *Dispatcher) (*scheduler, error) {
 				l.probe = &probe{pause: shortestPause, at: now}
 				d.metrics.down.Inc()
 			}
+			s.review(l)
 		}
 	}
 	for id, due := range dues {
 		if l := s.lanes[id]; l != nil {
 			l.expect(due)
 			l.parked = l.webhook.Order.Ordered() // as long as no load says otherwise
+			s.lookAt(l)
 			s.touch(l, now)
 		}
 	}
@@ -177,6 +187,13 @@ func (s *scheduler) run(ctx context.Context) error {
 			s.takeBacklog(l, time.Now())
 		case ask := <-s.asks:
 			ask.answer <- s.healthNow(ask.webhook, time.Now())
+		case ask := <-s.troubles:
+			ask.answer <- s.troublesNow(ask.tenant, time.Now())
+		case ask := <-s.backlogs:
+			ask <- s.backlogsNow()
+			s.recount(working, &workers, time.Now())
+		case c := <-s.counts:
+			s.takeCounts(c)
 		case <-s.changed:
 			s.takeNews(time.Now())
 		case <-timer.C:
@@ -214,6 +231,7 @@ func (s *scheduler) finishWorkers(stop context.CancelFunc, workers *sync.WaitGro
 		select {
 		case <-s.finished:
 		case <-s.loaded:
+		case <-s.counts:
 		case <-done:
 			return
 		}

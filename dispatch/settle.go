@@ -104,6 +104,7 @@ func (s *scheduler) setHealth(l *lane, now time.Time) {
 		s.pendingFrom = now
 	}
 	s.pending.health[l.webhook.ID] = l.health()
+	s.review(l)
 }
 
 // flush hands what is to be stored to the writer, if it is idle and the batch worth it.
@@ -142,6 +143,7 @@ func (s *scheduler) wasStored(b *batch, now time.Time) {
 		s.floor.recorded(t)
 		ended := r.State != event.Pending || t.canceled && !t.reopened
 		s.tellWait(t, ended)
+		s.tallied(&r, ended)
 		switch {
 		case ended:
 			if r.State != event.Pending {

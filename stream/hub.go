@@ -69,6 +69,9 @@ type Config struct {
 	Publish func(context.Context, []*event.Event) error
 	Wanted  func(event.TenantID, event.Topic) bool
 
+	// Appended is told of the events of the log, in order, as they come; it must be quick. nil: nobody.
+	Appended func([]*event.Event)
+
 	// Logger is told what goes wrong with a stream whose request has been answered already; nil: nobody.
 	Logger *slog.Logger
 
@@ -86,6 +89,7 @@ type Hub struct {
 	logger       *slog.Logger
 	metrics      metrics
 	made         time.Time
+	appended     func([]*event.Event)
 
 	ring  ring
 	pages pages
@@ -135,6 +139,7 @@ func New(cfg Config) *Hub {
 		maxAge:        cfg.MaxAge,
 		logger:        logger,
 		made:          time.Now(),
+		appended:      cfg.Appended,
 		takeOver:      takeOver,
 		turns:         make(chan struct{}, parallel),
 		filteredTurns: make(chan struct{}, parallel),
@@ -215,6 +220,9 @@ func (h *Hub) follow(ctx context.Context) error {
 func (h *Hub) publish(events []*event.Event) {
 	h.ring.add(events)
 	h.signal()
+	if h.appended != nil {
+		h.appended(events)
+	}
 }
 
 // restart makes the hub go on after c. What lies between is left to the log.
