@@ -109,7 +109,7 @@ func (c *serveCommand) check() error {
 			return fmt.Errorf("--cors-origin: %q is no origin, such as https://app.example.com", origin)
 		}
 	}
-	if c.PublicURL = strings.TrimSuffix(c.PublicURL, "/"); c.PublicURL != "" && !isOrigin(c.PublicURL) || c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "http") {
+	if c.PublicURL = strings.TrimSuffix(c.PublicURL, "/"); c.PublicURL != "" && (!isOrigin(c.PublicURL) || !strings.HasPrefix(c.PublicURL, "http://") && !strings.HasPrefix(c.PublicURL, "https://")) {
 		return fmt.Errorf("--public-url: %q is no URL without a path, such as https://events.example.com", c.PublicURL)
 	}
 	return c.JWT.check()

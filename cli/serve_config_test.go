@@ -53,7 +53,7 @@ func TestServeRefusesWhatCannotBe(t *testing.T) {
 	for _, args := range [][]string{
 		{"--max-body", "257MiB"}, {"--max-body", "0"}, {"--drain", "-1s"}, {"--retention-age", "-1h"}, {"--delivery-retention-age", "-1h"}, {"--delivery-retention-bytes", "lots"}, {"--audit-retention-age", "-1h"}, {"--idempotency-window", "0s"},
 		{"--data", ""}, {"--source", ""}, {"--source", "%"}, {"--cors-origin", "app.example.com"}, {"--cors-origin", "https://a.example/"},
-		{"--public-url", "events.example.com"}, {"--public-url", "https://events.example.com/sub"}, {"--public-url", "ftp://events.example.com"},
+		{"--public-url", "events.example.com"}, {"--public-url", "https://events.example.com/sub"}, {"--public-url", "ftp://events.example.com"}, {"--public-url", "httpx://events.example.com"},
 		{"--cors-origin", "null"}, {"--cors-origin", "*"}, {"--listen", "8080"}, {"--log-level", "loud"}, {"--listen", "127.0.0.1:http-or-so"},
 		{"--tls-cert", "cert.pem"}, {"--tls-key", "key.pem"}, {"--tls-cert", "missing.pem", "--tls-key", "missing.pem"},
 		{"--acme-domain", "10.0.0.1"}, {"--acme-domain", "*.example.com"}, {"--acme-domain", "localhost"}, {"--acme-domain", "events.example.com."},
