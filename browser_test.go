@@ -259,7 +259,7 @@ func (b *browser) emulate(width, height int64, scheme string) {
 func (b *browser) picture(name string, width, height int64, scheme string) {
 	b.t.Helper()
 	b.emulate(width, height, scheme)
-	b.run(b.poll(`(width) => document.documentElement.scrollWidth <= width`, "nothing sticks out at the side", width))
+	b.run(b.poll(`(width) => { scrollTo(0, 0); return document.documentElement.scrollWidth <= width; }`, "nothing sticks out at the side", width))
 	b.screenshot(name)
 }
 

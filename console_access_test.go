@@ -72,7 +72,7 @@ func TestConsoleByPortalLink(t *testing.T) {
 	b.run(b.waitContains("#secret", "whsec_"), b.at("#/webhooks"), b.count("#webhooks .rows li", 2))
 	b.pictures("portal")
 	register("customers.4712.*")
-	b.run(b.waitContains("#told", "customers.4711.**"), b.at("#/webhooks"), b.count("#webhooks .rows li", 2))
+	b.run(b.waitContains("#topics-wrong", "customers.4711.**"), b.at("#/webhooks"), b.count("#webhooks .rows li", 2))
 
 	// It stays so when the page is loaded again, and ends with signing out.
 	b.run(
@@ -101,6 +101,101 @@ func TestConsoleByPortalLink(t *testing.T) {
 	b.run(
 		b.waitContains("#result-title", "Accepted"),
 		b.waitText("#events li:first-child pre", "by a key"),
+	)
+	b.violations()
+}
+
+// Who is connected; tenants with their quotas; the first key, which closes the gateway and keeps the page in; and keys.
+func TestConsoleStreamsKeysTenantsAudit(t *testing.T) {
+	b := openBrowser(t)
+	_, url := browse(t, nil, "--listen", "127.0.0.1:0", "--data", t.TempDir())
+	listening, err := http.Get(url + "/v1/stream?topic=orders.*&filter=data.total+%3E+1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listening.Body.Close()
+	b.run(
+		chromedp.Navigate(url+"/#/streams"),
+		b.count("#streams .rows li", 1),
+		b.waitText("#streams .title", "orders.*"),
+		b.waitContains("#streams .rows", "filter: data.total > 1.0"),
+	)
+	b.accessible()
+	b.pictures("streams")
+
+	b.run(
+		b.at("#/tenants"),
+		b.waitText("#tenants .title", "default"),
+		b.fill("#tenant-name", "Shop!"),
+		b.waitContains("#tenant-name-wrong", "a-z 0-9"),
+		b.fill("#tenant-name", "shop"),
+		b.waitText("#tenant-name-wrong", ""),
+		b.fill("#new-webhooks", "10"),
+		b.press("#new-tenant", "Create"),
+		b.count("#tenants .rows li", 2),
+		b.waitContains("#tenants", "0 webhooks of 10 webhooks"),
+		b.poll(`() => { const li = [...document.querySelectorAll("#tenants li")].find((li) => li.textContent.includes("shop")); li.id = "shop"; return true; }`, "it is found"),
+		b.press("#shop", "Quotas"),
+		b.fill("#quota-shop-webhooks", "20"),
+		b.press("#shop form", "Save"),
+		b.waitContains("#tenants", "0 webhooks of 20 webhooks"),
+	)
+	b.accessible()
+	b.pictures("tenants")
+
+	b.run(
+		b.at("#/keys"),
+		b.waitContains("#keys .empty", "No keys"),
+		b.fill("#key-name", "<i>admin</i>"),
+		b.press("#new-key", "Create"),
+		b.waitContains("#secret", "crn_"),
+		b.count("#keys .rows li", 1),
+		b.waitText("#keys .title", "<i>admin</i>"),
+	)
+	b.pictures("keys-first")
+	b.run(
+		b.press(".once", "Done"),
+		b.waitText("#who", "with a key"),
+		b.waitText("#view h1", "Keys"),
+		b.poll(`() => !document.documentElement.textContent.includes("crn_")`, "the key is not shown again"),
+		b.fill("#key-name", "shop"),
+		b.poll(`() => { document.querySelector("[data-scope=publish]").click(); return true; }`, "a scope is chosen"),
+		b.fill("#key-topics", "orders.**"),
+		b.fill("#key-expires", "720h"),
+		b.press("#new-key", "Create"),
+		b.count("#keys .rows li", 2),
+		b.waitContains("#keys", "orders.**"),
+		b.poll(`() => { const li = [...document.querySelectorAll("#keys li")].find((li) => li.querySelector(".title").textContent === "shop"); li.id = "shop-key"; return true; }`, "it is found"),
+	)
+	b.accessible()
+	b.pictures("keys")
+	b.run(
+		b.press("#shop-key", "Revoke"),
+		b.press("dialog", "Revoke"),
+		b.poll(`() => [...document.querySelectorAll("#keys .pill.bad")].some((p) => p.textContent === "revoked")`, "it is revoked"),
+		b.at("#/audit"),
+		// A gateway that keeps a record has what was done above in it.
+		b.poll(`() => (document.querySelector("#audit .empty:not([hidden])")?.textContent.includes("keeps no record") ?? false)
+			|| [...document.querySelectorAll("#audit .title")].some((a) => a.textContent === "key.revoked")`, "the audit is shown"),
+	)
+	b.accessible()
+	b.pictures("audit")
+
+	// In another tenant's name, and back.
+	b.run(
+		b.at("#/tenants"),
+		b.poll(`() => { const li = [...document.querySelectorAll("#tenants li")].find((li) => li.querySelector(".title").textContent === "shop"); if (li) li.id = "shop"; return Boolean(li); }`, "it is found"),
+		b.press("#shop", "Work in it"),
+		b.waitContains("#who", "in shop"),
+		b.at("#/keys"),
+		b.waitContains("#keys .empty:not([hidden])", "No keys are stored."),
+		b.press(".me", "Leave tenant"),
+		b.waitText("#who", "with a key"),
+		b.at("#/tenants"),
+		b.poll(`() => { const li = [...document.querySelectorAll("#tenants li")].find((li) => li.querySelector(".title").textContent === "shop"); if (li) li.id = "shop"; return Boolean(li); }`, "it is found"),
+		b.press("#shop", "Delete"),
+		b.press("dialog", "Delete"),
+		b.count("#tenants .rows li", 1),
 	)
 	b.violations()
 }

@@ -14,10 +14,15 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// accessible fails the test if axe-core finds fault with the page as it is, in light or in dark. It is left out where the
-// package is missing, unless CARILLON_REQUIRE_NPM is 1.
+// accessible fails the test if axe-core finds fault with the page as it is, in light or in dark, or if it shows what is no
+// text of anybody's. axe-core is left out where the package is missing, unless CARILLON_REQUIRE_NPM is 1.
 func (b *browser) accessible() {
 	b.t.Helper()
+	b.run(b.poll(`() => {
+		const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+		while (texts.nextNode()) if (/^(null|undefined|false|NaN|\[object .*)$/.test(texts.currentNode.data.trim())) return false;
+		return true;
+	}`, "no null is shown"))
 	script, err := os.ReadFile(filepath.Join(npmDirectory, "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		if os.Getenv("CARILLON_REQUIRE_NPM") == "1" {

@@ -2,7 +2,7 @@
 
 import { attempt } from "./act.js";
 import { get } from "./api.js";
-import { $, h } from "./dom.js";
+import { $, add, h } from "./dom.js";
 import { signedIn, signIn, signOut, workIn, workingIn } from "./session.js";
 
 const RETRY_MS = 1_000;
@@ -10,12 +10,16 @@ const RETRY_MS = 1_000;
 // What there is: its name, the key that leads there after g, who sees it, and the module that shows it. A module's show
 // gets the context below.
 const VIEWS = {
-  overview: { name: "Overview", key: "o", sees: (me) => me.may("subscribe") && me.may("manage"), load: () => import("./overview.js") },
+  overview: { name: "Overview", key: "o", sees: (me) => me.may("subscribe") && me.may("manage") && !me.topics, load: () => import("./overview.js") },
   play: { name: "Playground", key: "p", sees: (me) => me.may("publish"), load: () => import("./play.js") },
   topics: { name: "Topics", key: "t", sees: (me) => me.may("subscribe"), load: () => import("./topics.js") },
   events: { name: "Events", key: "e", sees: (me) => me.may("subscribe"), load: () => import("./events.js") },
   webhooks: { name: "Webhooks", key: "w", sees: (me) => me.may("manage"), load: () => import("./webhooks.js") },
   deliveries: { name: "Deliveries", key: "d", sees: (me) => me.may("manage"), load: () => import("./deliveries.js") },
+  streams: { name: "Streams", key: "s", sees: (me) => me.may("manage") && me.kind !== "portal", load: () => import("./streams.js") },
+  keys: { name: "Keys", key: "k", sees: (me) => me.may("admin"), load: () => import("./keys.js") },
+  tenants: { name: "Tenants", key: "n", sees: (me) => me.runsGateway, load: () => import("./tenants.js") },
+  audit: { name: "Audit", key: "a", sees: (me) => me.may("admin"), load: () => import("./audit.js") },
   start: { name: "First steps", sees: (me) => me.may("publish") && me.may("subscribe"), load: () => import("./start.js"), unlisted: true },
 };
 
@@ -118,8 +122,10 @@ const show = async () => {
   const name = parts[0] || home();
   const view = VIEWS[name]?.sees(me) ? VIEWS[name] : null;
   for (const a of $("nav").querySelectorAll("a")) {
-    if (a.hash === `#/${name}`) a.setAttribute("aria-current", "page");
-    else a.removeAttribute("aria-current");
+    if (a.hash === `#/${name}`) {
+      a.setAttribute("aria-current", "page");
+      a.scrollIntoView({ block: "nearest", inline: "center" }); // on a phone they do not all fit
+    } else a.removeAttribute("aria-current");
   }
   document.title = `${view?.name ?? "Nothing here"} · Carillon`;
   state("");
@@ -132,7 +138,7 @@ const show = async () => {
       await module.show({ root, me, signal, state: (word) => { if (!signal.aborted) state(word); }, parts: parts.slice(1), query: new URLSearchParams(search) });
     });
   } else {
-    root.append(h("h1", {}, "Nothing here"), h("p", {}, "This address leads nowhere, or to what this key may not see."));
+    add(root, h("h1", {}, "Nothing here"), h("p", {}, "This address leads nowhere, or to what this key may not see."));
     $("view").replaceChildren(root);
   }
   if (mine !== shown) return;

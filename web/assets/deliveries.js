@@ -2,7 +2,7 @@
 
 import { get, send } from "./api.js";
 import { attempt, button, tell } from "./act.js";
-import { check, choice, h, pill } from "./dom.js";
+import { add, check, choice, h, pill } from "./dom.js";
 import { item, listing } from "./list.js";
 import { clip, clock, many, ms, pretty, when } from "./text.js";
 
@@ -118,6 +118,6 @@ export const deliveries = ({ signal, webhook, state = "", names = new Map() }) =
 export const show = async ({ root, signal, query: asked }) => {
   const names = await webhookNames(signal);
   const list = deliveries({ signal, names, state: asked.get("state") ?? "", webhook: asked.get("webhook") ?? undefined });
-  root.append(h("h1", {}, "Deliveries"), list.element);
+  add(root, h("h1", {}, "Deliveries"), list.element);
   await list.reload();
 };

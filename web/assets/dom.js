@@ -18,9 +18,12 @@ export const h = (spec, attributes = {}, ...children) => {
     else el.setAttribute(name, value === true ? "" : value);
   }
   if (tag === "button" && !el.hasAttribute("type")) el.type = "button";
-  el.append(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
+  add(el, ...children);
   return el;
 };
+
+// add puts things at an element's end, but for those that are null or false.
+export const add = (el, ...children) => el.append(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
 
 let numbered = 0;
 

@@ -2,7 +2,7 @@
 
 import { call, get, patterns, patternWrong, query } from "./api.js";
 import { copying, submitting } from "./act.js";
-import { facts, field, h, input } from "./dom.js";
+import { add, facts, field, h, input } from "./dom.js";
 import { deliveryRow, webhookNames } from "./deliveries.js";
 import { item, listing } from "./list.js";
 import { bytes, clip, clock, decoded, many, pretty, publishCommand, when } from "./text.js";
@@ -35,7 +35,7 @@ const search = async ({ root, signal, query: asked }) => {
     history.replaceState(null, "", `#/events${query(narrowed())}`);
     await list.reload();
   });
-  root.append(h("h1", {}, "Events"), h("div.card.stack", {}, form, byID), h("div.card", {}, list.element));
+  add(root, h("h1", {}, "Events"), h("div.card.stack", {}, form, byID), h("div.card", {}, list.element));
   await list.reload();
 };
 
@@ -43,7 +43,7 @@ const one = async ({ root, me, signal, parts }) => {
   const event = await get(`/v1/events/${encodeURIComponent(parts[0])}`, signal);
   const raw = await (await call(event.payload, { signal })).arrayBuffer();
   const text = decoded(raw);
-  root.append(h("p.crumb", {}, h("a", { href: "#/events" }, "Events")),
+  add(root, h("p.crumb", {}, h("a", { href: "#/events" }, "Events")),
     h("div.top", {}, h("h1.mono", {}, event.topic), me.may("publish") && h("a.small", { href: `#/play${query({ event: event.id })}` }, "Publish again"),
       text !== null && copying("Copy as curl", () => publishCommand(event.topic, event.content_type, text)), text !== null && copying("Copy payload", () => text)),
     h("section.card", { "aria-label": "About the event" }, facts([
@@ -56,7 +56,7 @@ const one = async ({ root, me, signal, parts }) => {
   if (!me.may("manage")) return;
   const names = await webhookNames(signal);
   const list = listing({ signal, path: "/v1/deliveries", label: "Deliveries", empty: "No webhook was owed this event.", ask: () => ({ event: event.id }), row: (d) => deliveryRow(d, { signal, names, forEvent: true }) });
-  root.append(h("section.card", { id: "deliveries" }, h("div.tools", {}, h("h2.grow", {}, "Deliveries"), h("button.quiet.small", { id: "refresh", onclick: list.reload }, "Refresh")), list.element));
+  add(root, h("section.card", { id: "deliveries" }, h("div.tools", {}, h("h2.grow", {}, "Deliveries"), h("button.quiet.small", { id: "refresh", onclick: list.reload }, "Refresh")), list.element));
   await list.reload();
   // What became of it is what one came for: every attempt is shown at once, unless there are very many.
   for (const b of [...list.list.querySelectorAll("[aria-expanded=false]")].slice(0, 10)) b.click();

@@ -1,8 +1,9 @@
 // What the gateway is doing, over the last hour, and what needs attention.
 
 import { get, Refusal } from "./api.js";
+import { webhookNames } from "./deliveries.js";
 import { chart } from "./chart.js";
-import { h, pill } from "./dom.js";
+import { add, h, pill } from "./dom.js";
 import { item } from "./list.js";
 import { follow } from "./sse.js";
 import { ms, number, when } from "./text.js";
@@ -25,7 +26,7 @@ export const show = async ({ root, me, signal, state }) => {
   const rate = (n) => `${number(n)}/s`;
   const charts = [
     chart({ title: "Events", text: rate, series: [{ name: "", of: (p) => perSecond(p.events) }] }),
-    chart({ title: "Attempts", text: rate, series: ["delivered", "retrying", "failed", "canceled"].map((name) => ({ name, of: (p) => perSecond(p.deliveries[name]) })) }),
+    chart({ title: "Deliveries", text: rate, series: ["delivered", "retrying", "failed", "canceled"].map((name) => ({ name, of: (p) => perSecond(p.deliveries[name]) })) }),
     chart({ title: "Latency", text: ms, series: ["p50", "p99"].map((name) => ({ name, of: (p) => p.latency_ms?.[name] ?? null })) }),
     chart({ title: "Backlog", text: number, series: [{ name: "", of: (p) => p.backlog }] }),
     chart({ title: "Open streams", text: number, series: [{ name: "", of: (p) => p.streams }] }),
@@ -38,13 +39,15 @@ export const show = async ({ root, me, signal, state }) => {
   const fine = h("p.empty", { id: "fine" }, "Nothing needs attention.");
   const attention = async () => {
     let now;
+    let names;
     try {
       now = await get("/v1/stats", signal);
+      names = now.attention.length ? await webhookNames(signal) : new Map();
     } catch {
       return; // the stream says whether the gateway is there
     }
-    problems.replaceChildren(...(now.attention ?? []).map((a) => item({
-      href: `#/webhooks/${a.webhook}`, title: a.url ?? `Webhook ${a.webhook.slice(-8)}`, mark: pill("bad", a.problem), side: [h("span.muted", {}, when(a.since))], about: [a.detail],
+    problems.replaceChildren(...now.attention.map((a) => item({
+      href: `#/webhooks/${a.webhook}`, title: names.get(a.webhook) ?? `Webhook ${a.webhook}`, mark: pill("bad", a.problem), side: [h("span.muted", {}, when(a.since))], about: [a.detail],
     })));
     fine.hidden = problems.children.length > 0;
     problems.hidden = !fine.hidden;
@@ -52,7 +55,7 @@ export const show = async ({ root, me, signal, state }) => {
   const note = h("p.card", { id: "no-stats", hidden: true }, "This gateway keeps no figures of the last hour. ", h("a", { href: "#/topics" }, "Topics"), " and ", h("a", { href: "#/webhooks" }, "webhooks"), " tell what is going on.");
   const dashboard = h("div.stack", {}, h("section.card", { "aria-labelledby": "attention-title" }, h("h2", { id: "attention-title" }, "Needs attention"), fine, problems),
     h("div.charts", {}, charts.map((c) => c.element)));
-  root.append(h("div.top", {}, h("h1", {}, "Overview"), h("a.small", { href: "#/start" }, "First steps")), note, dashboard);
+  add(root, h("div.top", {}, h("h1", {}, "Overview"), h("a.small", { href: "#/start" }, "First steps")), note, dashboard);
   draw();
 
   let since = 0; // points since what needs attention was asked for
@@ -72,7 +75,11 @@ export const show = async ({ root, me, signal, state }) => {
             since = 0;
             attention();
           }
-        } else return;
+        } else {
+          // It comes back by itself, and is let in when there is room.
+          if (told.status === "full") state("full");
+          return;
+        }
         draw();
       } });
     } catch (e) {
@@ -81,7 +88,7 @@ export const show = async ({ root, me, signal, state }) => {
       note.hidden = e.status !== 404;
       dashboard.hidden = true;
       if (e.status !== 404) {
-        root.append(h("p.card.bad", { role: "alert" }, e.message));
+        add(root, h("p.card.bad", { role: "alert" }, e.message));
       }
     }
   };

@@ -2,7 +2,7 @@
 
 import { call, get, patternWrong, Refusal } from "./api.js";
 import { copying, submitting } from "./act.js";
-import { check, choice, field, h, input, pill } from "./dom.js";
+import { add, check, choice, field, h, input, pill } from "./dom.js";
 import { tail } from "./tail.js";
 import { curl, decoded, ms, pretty } from "./text.js";
 
@@ -86,7 +86,7 @@ export const show = async ({ root, me, signal, state, query }) => {
   });
   topic.addEventListener("change", listen);
 
-  root.append(h("h1", {}, "Playground"), h("div.columns", {}, form,
+  add(root, h("h1", {}, "Playground"), h("div.columns", {}, form,
     me.may("subscribe") && h("section.card", { "aria-labelledby": "live-title" }, h("h2", { id: "live-title" }, "Live: ", listening), stream.element)));
   if (me.may("subscribe")) listen();
 

@@ -2,7 +2,7 @@
 
 import { call, send } from "./api.js";
 import { button, command, secret } from "./act.js";
-import { field, h, input, pill } from "./dom.js";
+import { add, field, h, input, pill } from "./dom.js";
 import { tail } from "./tail.js";
 import { curl, publishCommand } from "./text.js";
 
@@ -43,7 +43,7 @@ export const show = ({ root, me, signal, state }) => {
     if (hook.secret) outcome.append(secret("The webhook’s secret, with which requests are signed", hook.secret));
   }, { kind: "primary", id: "register" });
 
-  root.append(h("h1", {}, "One event, from here to there"),
+  add(root, h("h1", {}, "One event, from here to there"),
     h("p.lead", {}, "An event is posted to a topic once. Everybody who listens gets it: streams at once, webhooks signed and retried. Each step works from here, or from a terminal."),
     h("div.columns", {}, h("div.stack", {},
       step("listen", "Listen", h("p", {}, "This page is listening already. Another terminal can as well:"), command(curl("/v1/stream?topic=demo.*", { flags: "-N" }))),

@@ -2,7 +2,7 @@
 
 import { patterns, patternWrong, query } from "./api.js";
 import { submitting } from "./act.js";
-import { choice, field, h, input } from "./dom.js";
+import { add, choice, field, h, input } from "./dom.js";
 import { item, listing } from "./list.js";
 import { tail } from "./tail.js";
 import { many, when } from "./text.js";
@@ -26,7 +26,7 @@ const overview = ({ root, signal }) => {
     }),
   });
   const refresh = h("button.quiet.small", { onclick: list.reload }, "Refresh");
-  root.append(h("div.top", {}, h("h1", {}, "Topics"), refresh), h("div.card", {}, form), h("div.card", {}, list.element));
+  add(root, h("div.top", {}, h("h1", {}, "Topics"), refresh), h("div.card", {}, form), h("div.card", {}, list.element));
   return list.reload();
 };
 
@@ -45,7 +45,7 @@ const live = ({ root, signal, state, parts, query: asked }) => {
     history.replaceState(null, "", address({ topics, filter: filter.value.trim(), since: since.value }));
     start();
   });
-  root.append(h("p.crumb", {}, h("a", { href: "#/topics" }, "Topics")), h("div.top", {}, h("h1.mono", {}, topics.join(", ")),
+  add(root, h("p.crumb", {}, h("a", { href: "#/topics" }, "Topics")), h("div.top", {}, h("h1.mono", {}, topics.join(", ")),
     topics.length === 1 && !topics[0].includes("*") && h("a.small", { href: `#/play?topic=${encodeURIComponent(topics[0])}` }, "Publish"),
     h("a.small", { href: `#/events${query({ topic: topics })}` }, "Search events")), h("div.card", {}, form, stream.element));
   start();

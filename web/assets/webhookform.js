@@ -3,7 +3,7 @@
 
 import { call, get, patterns, patternWrong, query, Refusal, send } from "./api.js";
 import { copying, secret, submitting, tell } from "./act.js";
-import { choice, field, h, input, pill } from "./dom.js";
+import { add, choice, field, h, input, pill } from "./dom.js";
 import { decoded, pretty } from "./text.js";
 
 const TYPING_MS = 300; // after the last key
@@ -173,7 +173,7 @@ export const show = async ({ root, me, signal, parts }) => {
     root.replaceChildren(h("h1", {}, "Registered"), secret("Its secret, with which receivers verify what they get", saved.secret),
       h("div.row", {}, h("a.primary", { href: `#/webhooks/${saved.id}` }, "To the webhook"), copying("Copy its id", () => saved.id)));
   });
-  root.append(h("p.crumb", {}, h("a", { href: "#/webhooks" }, "Webhooks")), h("h1", {}, hook ? "Change the webhook" : "New webhook"), h("div.halves", {}, form, preview));
+  add(root, h("p.crumb", {}, h("a", { href: "#/webhooks" }, "Webhooks")), h("h1", {}, hook ? "Change the webhook" : "New webhook"), h("div.halves", {}, form, preview));
   take();
   await look();
 };

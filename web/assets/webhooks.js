@@ -2,7 +2,7 @@
 
 import { get, send } from "./api.js";
 import { attempt, button, confirmed, secret, tell } from "./act.js";
-import { choice, facts, h, pill } from "./dom.js";
+import { add, choice, facts, h, pill } from "./dom.js";
 import { deliveries } from "./deliveries.js";
 import { item, listing } from "./list.js";
 import { replay } from "./replay.js";
@@ -27,7 +27,7 @@ const list = async ({ root, signal }) => {
     return item({ href: `#/webhooks/${w.id}`, title: w.url, mark, side: [figures], about: [w.topics.join(", "), w.description] });
   };
   const hooks = listing({ signal, path: "/v1/webhooks", label: "Webhooks, newest first", empty: "No webhooks yet.", row });
-  root.append(h("div.top", {}, h("h1", {}, "Webhooks"), h("a.primary", { href: "#/webhooks/new" }, "New webhook")), h("div.card", { id: "webhooks" }, hooks.element));
+  add(root, h("div.top", {}, h("h1", {}, "Webhooks"), h("a.primary", { href: "#/webhooks/new" }, "New webhook")), h("div.card", { id: "webhooks" }, hooks.element));
   await hooks.reload();
 };
 
@@ -72,7 +72,7 @@ const one = async ({ root, signal, parts }) => {
     head.replaceChildren(
       h("div.top", {}, h("h1.mono", {}, hook.url), healthMark(health),
         h("div.row", {}, button("Ping", ping), h("a.small", { href: `#/webhooks/${id}/edit` }, "Edit"), button(hook.enabled ? "Disable" : "Enable", able), button("Rotate secret", rotate), button("Delete", remove))),
-      hook.description && h("p.lead", {}, hook.description),
+      h("p.lead", { hidden: !hook.description }, hook.description),
       h("section.card", { "aria-labelledby": "health-title" }, h("h2", { id: "health-title" }, "Health"), health.why && h("p", {}, health.why), facts([
         ["State", hook.disabled_reason ? `disabled: ${hook.disabled_reason}` : health.state], ["Since", when(health.since)], ["Backlog", many(health.backlog, "delivery", "deliveries")], ["Oldest undelivered", when(health.oldest_undelivered)],
         ["Answered 2xx", health.success_rate === null ? null : `${number(health.success_rate * 100)} % of ${many(health.attempts, "attempt")}`], ["p50", ms(health.p50_ms)], ["p99", ms(health.p99_ms)],
@@ -87,7 +87,7 @@ const one = async ({ root, signal, parts }) => {
         ["Metadata", Object.entries(hook.metadata).map(([k, v]) => `${k}: ${v}`).join(", ")], ["Id", h("code", {}, hook.id)], ["Created", when(hook.created_at)],
       ])));
   };
-  root.append(h("p.crumb", {}, h("a", { href: "#/webhooks" }, "Webhooks")), notes, head, again.element, sent.element);
+  add(root, h("p.crumb", {}, h("a", { href: "#/webhooks" }, "Webhooks")), notes, head, again.element, sent.element);
   await draw();
   await Promise.all([sent.reload(), again.resume()]);
 };
