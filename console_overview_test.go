@@ -87,7 +87,7 @@ func TestConsoleOverview(t *testing.T) {
 		b.waitText("#state", "live"),
 		b.poll(`() => document.querySelector(".view").dataset.points === "719"`, "the history is drawn"),
 		b.count(".chart path.line", 9),
-		b.poll(`() => [...document.querySelectorAll(".chart path.line-0")].every((p) => p.getAttribute("d").length > 1000)`, "the lines are there"),
+		b.poll(`() => [...document.querySelectorAll(".chart")].map((c) => c.querySelector("path.line")).every((p) => p.getAttribute("d").length > 1000)`, "the lines are there"),
 		b.waitText("#attention .pill", "down"),
 		b.waitText("#attention .about", "it does not answer <b>(timeout)</b>"),
 	)

@@ -63,12 +63,13 @@ $("sign-in").addEventListener("submit", (e) => {
 });
 $("sign-out").addEventListener("click", () => {
   signOut();
-  location.reload();
+  begin();
 });
 $("leave-tenant").addEventListener("click", () => {
   workIn("");
-  location.reload();
+  begin();
 });
+addEventListener("changed", () => begin());
 
 // begin asks who the page is, and shows what that one may use.
 const begin = async () => {
@@ -131,12 +132,13 @@ const show = async () => {
   state("");
   const root = h("div.view", { "data-view": name });
   if (view) {
-    await attempt(async () => {
+    const done = await attempt(async () => {
       const module = await view.load();
       if (mine !== shown) return;
       $("view").replaceChildren(root);
       await module.show({ root, me, signal, state: (word) => { if (!signal.aborted) state(word); }, parts: parts.slice(1), query: new URLSearchParams(search) });
     });
+    if (!done && !root.querySelector("h1")) root.append(h("h1", {}, view.name), h("p", {}, "This cannot be shown."));
   } else {
     add(root, h("h1", {}, "Nothing here"), h("p", {}, "This address leads nowhere, or to what this key may not see."));
     $("view").replaceChildren(root);

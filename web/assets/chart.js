@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
 const HEIGHT = 120;
+const HEADROOM = 1.1; // above the highest point, where the scale is written
 
 const svg = (tag, attributes, ...children) => {
   const el = document.createElementNS(SVG, tag);
@@ -20,10 +21,10 @@ const nice = (n) => {
   return [1, 2, 5, 10].find((f) => f * power >= n) * power;
 };
 
-// chart is one figure. series are {name, of(point)}, in the order of their colours; of returns null where nothing is
-// known. text makes a value readable. draw shows points, oldest first, over a span of ms that ends with the last one.
+// chart is one figure. series are {name, color, of(point)}, where of returns null if nothing is known; text makes a value
+// readable. draw shows points, oldest first, over a span of ms that ends with the last one.
 export const chart = ({ title, series, text }) => {
-  const lines = series.map((_, i) => svg("path", { class: `line line-${i}` }));
+  const lines = series.map((s) => svg("path", { class: `line line-${s.color}` }));
   const area = svg("path", { class: "area" });
   const at = svg("line", { class: "at", y1: 0, y2: HEIGHT, visibility: "hidden" });
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
@@ -31,7 +32,7 @@ export const chart = ({ title, series, text }) => {
   const top = h("span.scale");
   const values = series.map((s) => h("b", {}, "–"));
   const moment = h("span.muted", {}, "");
-  const legend = h("p.legend", {}, series.map((s, i) => h("span", {}, h(`i.key-${i}`, { "aria-hidden": "true" }), s.name && `${s.name} `, values[i])), moment);
+  const legend = h("p.legend", {}, series.map((s, i) => h("span", {}, h(`i.key-${s.color}`, { "aria-hidden": "true" }), s.name && `${s.name} `, values[i])), moment);
   const element = h("figure.card.chart", {}, h("figcaption", {}, h("h2", {}, title), legend), h("div.plot", {}, top, picture),
     h("p.axis", { "aria-hidden": "true" }, h("span", {}, "1 h ago"), h("span", {}, "now")));
   let points = [];
@@ -47,7 +48,7 @@ export const chart = ({ title, series, text }) => {
     place = (p) => WIDTH - ((end - Date.parse(p.time)) / spanMs) * WIDTH;
     let highest = 0;
     for (const p of points) for (const s of series) highest = Math.max(highest, s.of(p) ?? 0);
-    const scale = nice(highest);
+    const scale = nice(highest * HEADROOM);
     top.textContent = text(scale);
     series.forEach((s, i) => {
       let d = "";

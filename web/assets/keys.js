@@ -4,7 +4,7 @@ import { patterns, Refusal, send } from "./api.js";
 import { button, confirmed, secret, submitting } from "./act.js";
 import { add, check, choice, field, h, input, pill } from "./dom.js";
 import { item, listing } from "./list.js";
-import { signIn, workingIn } from "./session.js";
+import { changed, signIn, workingIn } from "./session.js";
 import { when } from "./text.js";
 
 const SCOPES = ["publish", "subscribe", "manage", "admin"];
@@ -60,7 +60,7 @@ export const show = async ({ root, me, signal }) => {
     if (me.kind === "open" && !workingIn()) signIn(key.key);
     made.replaceChildren(secret(me.kind === "open" ? `The key “${key.name}”. This tab uses it now` : `The key “${key.name}”`, key.key, () => {
       made.replaceChildren();
-      if (me.kind === "open") location.reload();
+      if (me.kind === "open") changed();
     }));
     form.reset();
     await list.reload();

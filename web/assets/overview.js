@@ -9,6 +9,7 @@ import { follow } from "./sse.js";
 import { ms, number, when } from "./text.js";
 
 const MOST_POINTS = 720;
+const OUTCOMES = { delivered: "good", retrying: "warn", failed: "bad", canceled: "muted" };
 const ATTENTION_POINTS = 12; // after so many points what needs attention is asked for again, if no failure had it asked before
 
 export const show = async ({ root, me, signal, state }) => {
@@ -25,11 +26,11 @@ export const show = async ({ root, me, signal, state }) => {
   const perSecond = (n) => (n * 1000) / interval;
   const rate = (n) => `${number(n)}/s`;
   const charts = [
-    chart({ title: "Events", text: rate, series: [{ name: "", of: (p) => perSecond(p.events) }] }),
-    chart({ title: "Deliveries", text: rate, series: ["delivered", "retrying", "failed", "canceled"].map((name) => ({ name, of: (p) => perSecond(p.deliveries[name]) })) }),
-    chart({ title: "Latency", text: ms, series: ["p50", "p99"].map((name) => ({ name, of: (p) => p.latency_ms?.[name] ?? null })) }),
-    chart({ title: "Backlog", text: number, series: [{ name: "", of: (p) => p.backlog }] }),
-    chart({ title: "Open streams", text: number, series: [{ name: "", of: (p) => p.streams }] }),
+    chart({ title: "Events", text: rate, series: [{ name: "", color: "accent", of: (p) => perSecond(p.events) }] }),
+    chart({ title: "Deliveries", text: rate, series: Object.entries(OUTCOMES).map(([name, color]) => ({ name, color, of: (p) => perSecond(p.deliveries[name]) })) }),
+    chart({ title: "Latency", text: ms, series: [["p50", "accent"], ["p99", "blue"]].map(([name, color]) => ({ name, color, of: (p) => p.latency_ms?.[name] ?? null })) }),
+    chart({ title: "Backlog", text: number, series: [{ name: "", color: "accent", of: (p) => p.backlog }] }),
+    chart({ title: "Open streams", text: number, series: [{ name: "", color: "accent", of: (p) => p.streams }] }),
   ];
   const draw = () => {
     for (const c of charts) c.draw(points, MOST_POINTS * interval);

@@ -49,9 +49,12 @@ if (!takeFragment()) {
   bearer = read(STORED);
   tenant = read(TENANT);
 }
+// changed tells the page that it is somebody else, or works elsewhere, than it thought.
+export const changed = () => dispatchEvent(new Event("changed"));
+
 // Another link that is opened in this tab changes the fragment and nothing else.
 addEventListener("hashchange", () => {
-  if (takeFragment()) location.reload();
+  if (takeFragment()) changed();
 });
 
 export const signIn = (key) => keep(key.trim());

@@ -4,7 +4,7 @@ import { send } from "./api.js";
 import { button, confirmed, submitting, tell } from "./act.js";
 import { add, field, h, input, pill } from "./dom.js";
 import { item, listing } from "./list.js";
-import { workIn, workingIn } from "./session.js";
+import { changed, workIn, workingIn } from "./session.js";
 import { bytes, many, when } from "./text.js";
 
 const QUOTAS = [["events_per_second", "Events per second"], ["stored_bytes", "Stored bytes"], ["webhooks", "Webhooks"], ["streams", "Streams"]];
@@ -40,11 +40,14 @@ export const show = async ({ root, signal }) => {
       actions: [bounds, button("Work in it", () => {
         workIn(t.name === "default" ? "" : t.name);
         location.hash = "#/overview";
-        location.reload();
+        changed();
       }, { kind: "quiet.small" }), t.name !== "default" && button("Delete", async () => {
         if (!await confirmed(`Delete the tenant “${t.name}”, with its events, webhooks and keys?`, "Delete")) return;
         await send("DELETE", path);
-        if (workingIn() === t.name) workIn("");
+        if (workingIn() === t.name) {
+          workIn("");
+          changed();
+        }
         await list.reload();
       }, { kind: "quiet.small" })],
       about: [[of(t.usage.stored_bytes, t.quotas.stored_bytes, bytes), of(t.usage.webhooks, t.quotas.webhooks, (n) => many(n, "webhook")), of(t.usage.streams, t.quotas.streams, (n) => many(n, "stream")),
