@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,139 +21,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// screenshots is where the browser test leaves what it saw; git ignores it.
-var screenshots = filepath.Join("build", "screenshots")
-
-// TestPageInABrowser uses the page at / in headless Chromium, against the real binary. It is skipped where there is no
-// Chromium, unless CARILLON_REQUIRE_CHROMIUM is 1.
-func TestPageInABrowser(t *testing.T) {
-	b := openBrowser(t)
-	data := t.TempDir()
-	address, err := freeAddress() // it is started on it twice
-	if err != nil {
-		t.Fatal(err)
-	}
-	gateway, url := browse(t, nil, "--listen", address, "--data", data)
-
-	// The page opens its stream by itself.
-	b.run(
-		chromedp.Navigate(url),
-		b.waitText("#state", "live"),
-		chromedp.WaitVisible(chromedp.CSS("#empty")),
-	)
-
-	// What is published on the page shows up in its stream, and markup in it stays text.
-	const markup = `<script>document.title = "taken over"</script><img src="x" onerror="document.title = 'taken over'"><b>bold</b>`
-	b.publish("demo.markup", "text/plain", markup)
-	b.run(
-		b.waitText("#result-title", "Accepted"),
-		b.waitText("#events li:first-child .topic", "demo.markup"),
-		b.waitText("#events li:first-child pre", markup),
-		b.none("#events script, #events img, #events b"),
-		b.poll(`() => /^\d\d:\d\d:\d\d\.\d{3}$/.test(document.querySelector("#events time").textContent)`, "the time is shown"),
-		b.waitText("#count", "1 event"),
-	)
-	if title, err := chromedp.Run(b.ctx, chromedp.Title()); err != nil || title != "Carillon" {
-		t.Errorf("the payload ran: the title is %q, %v", title, err)
-	}
-
-	// So does what others publish, newest first; bytes that are not text are shown as such.
-	post(t, url, "orders.created", "application/json", `{"order": 4711, "customer": {"name": "Ada"}, "total": 99.5}`)
-	b.run(
-		b.waitText("#events li:first-child .topic", "orders.created"),
-		b.waitText("#events li:first-child pre", "{\n  \"order\": 4711,\n  \"customer\": {\n    \"name\": \"Ada\"\n  },\n  \"total\": 99.5\n}"),
-		b.waitText("#events li:last-child .topic", "demo.markup"),
-	)
-	post(t, url, "images.uploaded", "image/png", "\x89PNG\r\n\x1a\n\xff")
-	b.run(b.waitContains("#events li:first-child pre", "9 bytes that are not text"))
-
-	// Pausing holds events back and loses none.
-	b.run(chromedp.Click(chromedp.CSS("#pause")))
-	post(t, url, "users.eu.created", "text/plain", "one\ntwo")
-	b.run(
-		b.waitText("#count", "4 events, 1 held back"),
-		b.waitText("#events li:first-child .topic", "images.uploaded"),
-		chromedp.Click(chromedp.CSS("#pause")),
-		b.waitText("#events li:first-child pre", "one\ntwo"),
-		b.waitText("#count", "4 events"),
-	)
-
-	// A poster who waits is shown the webhook's own answer.
-	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"price": 7}`) }))
-	defer hook.Close()
-	postJSON(t, url+"/v1/webhooks", `{"url": "`+hook.URL+`", "topics": ["quotes.*"]}`, http.StatusCreated)
-	b.run(chromedp.Click(chromedp.CSS("#wait")))
-	b.publish("quotes.asked", "application/json", `{"article": 3}`)
-	b.run(
-		b.waitContains("#result-title", "answered 200"),
-		b.waitText("#result-body", "{\n  \"price\": 7\n}"),
-		b.waitText("#events li:first-child .topic", "quotes.asked"),
-		chromedp.Click(chromedp.CSS("#wait")),
-	)
-
-	b.picture("light.png", 1280, 900, "light")
-	b.picture("dark.png", 1280, 900, "dark")
-	b.picture("phone.png", 390, 844, "light")
-	b.picture("phone-dark.png", 390, 844, "dark")
-	b.quiet()
-
-	// The list is bounded.
-	for i := range 210 {
-		post(t, url, "load.many", "text/plain", fmt.Sprint(i))
-	}
-	b.run(
-		b.waitText("#events li:first-child pre", "209"),
-		b.waitText("#count", "215 events"),
-		b.count("#events li", 200),
-	)
-	b.quiet()
-
-	// The stream resumes after a crash where it was. From here on the browser's console tells of connections that broke.
-	gateway.kill()
-	b.run(
-		b.waitText("#state", "reconnecting"),
-		chromedp.Click(chromedp.CSS("#clear")),
-		b.waitText("#count", "no events yet"),
-	)
-	browse(t, nil, "--listen", address, "--data", data)
-	post(t, url, "demo.after", "text/plain", "after the crash")
-	b.run(
-		b.waitText("#state", "live"),
-		b.waitText("#events li:first-child pre", "after the crash"),
-		b.waitText("#count", "1 event"),
-	)
-
-	// What is refused is told.
-	b.publish("demo..oops", "text/plain", "x")
-	b.run(b.waitContains("#result-title", "Refused"), b.waitContains("#result-body", "token 2 is empty"))
-	b.run(
-		chromedp.SetValue(chromedp.CSS("#pattern"), "a.**.b"),
-		chromedp.Click(chromedp.CSS("#listen button")),
-		b.waitText("#state", "stopped"),
-		b.waitContains("#trouble", "** may only be the last token"),
-		chromedp.SetValue(chromedp.CSS("#pattern"), "demo.*, orders.*"),
-		chromedp.Click(chromedp.CSS("#listen button")),
-		b.waitText("#state", "live"),
-		b.waitText("#trouble", ""),
-	)
-	b.violations()
-}
-
-// TestPageWithAKey shows what the page says where it cannot work.
-func TestPageWithAKey(t *testing.T) {
-	b := openBrowser(t)
-	_, url := browse(t, []string{"CARILLON_ADMIN_KEY=0123456789abcdef"}, "--listen", "127.0.0.1:0", "--data", t.TempDir())
-	b.run(
-		chromedp.Navigate(url),
-		chromedp.WaitVisible(chromedp.CSS("#locked")),
-		chromedp.WaitNotVisible(chromedp.CSS("#main")),
-		b.waitText("#state", "stopped"),
-		b.waitContains("#curl", url+"/v1/stream?topic=**"),
-		b.waitContains("#curl", "Authorization: Bearer $CARILLON_KEY"),
-	)
-	b.picture("key.png", 1280, 900, "light")
-	b.violations()
-}
+// screenshots is where the browser tests leave what they saw: the directory that CARILLON_SCREENSHOTS names, or one that git ignores.
+var screenshots = cmp.Or(os.Getenv("CARILLON_SCREENSHOTS"), filepath.Join("build", "screenshots"))
 
 // browse starts a gateway for the browser.
 func browse(t *testing.T, env []string, args ...string) (*process, string) {
@@ -298,14 +167,34 @@ func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-func (b *browser) publish(topic, contentType, body string) {
-	b.t.Helper()
-	b.run(
-		chromedp.SetValue(chromedp.CSS("#topic"), topic),
-		chromedp.SetValue(chromedp.CSS("#type"), contentType),
-		chromedp.SetValue(chromedp.CSS("#body"), body),
-		chromedp.Click(chromedp.CSS("#send")),
-	)
+// fill sets a field as a user would, who is heard typing.
+func (b *browser) fill(selector, value string) chromedp.Action[chromedp.Void] {
+	return b.poll(`(s, value) => {
+		const field = document.querySelector(s);
+		if (!field) return false;
+		field.value = value;
+		field.dispatchEvent(new Event("input", { bubbles: true }));
+		field.dispatchEvent(new Event("change", { bubbles: true }));
+		return true;
+	}`, selector+" is filled in", selector, value)
+}
+
+// press presses the first button or link within an element that says this.
+func (b *browser) press(within, text string) chromedp.Action[chromedp.Void] {
+	return b.poll(`(s, text) => {
+		const found = [...document.querySelectorAll(s)].flatMap((el) => [...el.querySelectorAll("button, a")])
+			.find((el) => el.textContent.trim() === text && !el.disabled && el.checkVisibility());
+		found?.click();
+		return Boolean(found);
+	}`, fmt.Sprintf("%q can be pressed in %s", text, within), within, text)
+}
+
+// at goes to one of the console's addresses and waits until it is shown.
+func (b *browser) at(hash string) chromedp.Action[chromedp.Void] {
+	return b.poll(`(hash) => {
+		if (location.hash !== hash) location.hash = hash;
+		return location.hash === hash && document.querySelector(".view")?.dataset.ready === "true" && document.querySelector(".view").dataset.address === hash;
+	}`, hash+" is shown", hash)
 }
 
 // poll waits until a JavaScript function of the arguments is true. chromedp's own polls compile code in the page, which
@@ -351,8 +240,8 @@ func (b *browser) count(selector string, want int) chromedp.Action[chromedp.Void
 
 func (b *browser) none(selector string) chromedp.Action[chromedp.Void] { return b.count(selector, 0) }
 
-// picture keeps a screenshot of the whole page.
-func (b *browser) picture(name string, width, height int64, scheme string) {
+// emulate sets the window's size and the colours that its user prefers.
+func (b *browser) emulate(width, height int64, scheme string) {
 	b.t.Helper()
 	b.run(
 		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(2)),
@@ -362,8 +251,15 @@ func (b *browser) picture(name string, width, height int64, scheme string) {
 			}})
 			return err
 		}),
-		b.poll(`(width) => innerWidth === width && document.documentElement.scrollWidth <= width`, "nothing sticks out at the side", width),
+		b.poll(`(width) => innerWidth === width`, "the window has its size", width),
 	)
+}
+
+// picture keeps a screenshot of the whole page.
+func (b *browser) picture(name string, width, height int64, scheme string) {
+	b.t.Helper()
+	b.emulate(width, height, scheme)
+	b.run(b.poll(`(width) => { scrollTo(0, 0); return document.documentElement.scrollWidth <= width; }`, "nothing sticks out at the side", width))
 	b.screenshot(name)
 }
 

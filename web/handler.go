@@ -6,10 +6,11 @@ import (
 	"embed"
 	"encoding/hex"
 	"net/http"
+	"path"
 	"time"
 )
 
-//go:embed index.html *.js style.css
+//go:embed index.html assets
 var files embed.FS
 
 // contentSecurityPolicy lets the page load its own script and style and talk to its own origin, and nothing else: a
@@ -30,23 +31,31 @@ type page struct {
 // differ in version. Safe for concurrent use.
 func Handler() http.Handler {
 	mux := http.NewServeMux()
-	for path, p := range map[string]page{
-		"/{$}":               load("index.html", "text/html; charset=utf-8"),
-		"/assets/app.js":     load("app.js", "text/javascript; charset=utf-8"),
-		"/assets/manage.js":  load("manage.js", "text/javascript; charset=utf-8"),
-		"/assets/page.js":    load("page.js", "text/javascript; charset=utf-8"),
-		"/assets/session.js": load("session.js", "text/javascript; charset=utf-8"),
-		"/assets/style.css":  load("style.css", "text/css; charset=utf-8"),
-	} {
-		mux.Handle("GET "+path, p)
+	mux.Handle("GET /{$}", load("index.html"))
+	assets, err := files.ReadDir("assets")
+	if err != nil {
+		panic(err) // the embed directive above names it: the build would have failed
+	}
+	for _, file := range assets {
+		name := "assets/" + file.Name()
+		mux.Handle("GET /"+name, load(name))
 	}
 	return mux
 }
 
-func load(name, contentType string) page {
+// contentTypes are those of the files that there are, by their ending.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+}
+
+func load(name string) page {
 	body, err := files.ReadFile(name)
 	if err != nil {
-		panic(err) // the embed directive above names every file: the build would have failed
+		panic(err) // it is in the binary
+	}
+	contentType, ok := contentTypes[path.Ext(name)]
+	if !ok {
+		panic("web: no content type for " + name)
 	}
 	sum := sha256.Sum256(body)
 	return page{name, contentType, body, `"` + hex.EncodeToString(sum[:12]) + `"`}

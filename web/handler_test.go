@@ -4,17 +4,31 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/carillon/carillon/web"
 )
 
-var (
-	scripts = []string{"/assets/app.js", "/assets/manage.js", "/assets/page.js", "/assets/session.js"}
-	paths   = append([]string{"/", "/assets/style.css"}, scripts...)
-)
+// firstLoad is how many bytes a browser may have to load, uncompressed, until it has shown a view.
+const firstLoad = 100_000
+
+// assets are the paths of the files in the directory assets.
+func assets(t *testing.T) []string {
+	t.Helper()
+	files, err := os.ReadDir("assets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, "/assets/"+f.Name())
+	}
+	return paths
+}
 
 func get(t *testing.T, method, path string, header http.Header) *http.Response {
 	t.Helper()
@@ -37,13 +51,16 @@ func body(t *testing.T, r *http.Response) string {
 }
 
 func TestEveryPathIsServedUnderTheSamePolicy(t *testing.T) {
-	types := map[string]string{"/": "text/html", "/assets/style.css": "text/css"}
-	for _, path := range scripts {
-		types[path] = "text/javascript"
-	}
-	for _, path := range paths {
+	for _, path := range append(assets(t), "/") {
+		want := "text/html"
+		switch {
+		case strings.HasSuffix(path, ".js"):
+			want = "text/javascript"
+		case strings.HasSuffix(path, ".css"):
+			want = "text/css"
+		}
 		r := get(t, "GET", path, nil)
-		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), types[path]) {
+		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), want) {
 			t.Errorf("%s: %d %s", path, r.StatusCode, r.Header.Get("Content-Type"))
 		}
 		csp := r.Header.Get("Content-Security-Policy")
@@ -65,7 +82,7 @@ func TestEveryPathIsServedUnderTheSamePolicy(t *testing.T) {
 }
 
 func TestUnchangedFileIsNotSentAgain(t *testing.T) {
-	for _, path := range paths {
+	for _, path := range append(assets(t), "/") {
 		etag := get(t, "GET", path, nil).Header.Get("ETag")
 		if etag == "" {
 			t.Fatalf("%s has no ETag", path)
@@ -81,8 +98,8 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 }
 
 func TestNothingElseIsServed(t *testing.T) {
-	for _, path := range []string{"/index.html", "/handler.go", "/app.js", "/assets/", "/assets/index.html", "/favicon.ico"} {
-		if r := get(t, "GET", path, nil); r.StatusCode != http.StatusNotFound {
+	for _, path := range []string{"/index.html", "/handler.go", "/app.js", "/assets/", "/assets/index.html", "/assets/../handler.go", "/favicon.ico"} {
+		if r := get(t, "GET", path, nil); r.StatusCode == 200 {
 			t.Errorf("GET %s: %d", path, r.StatusCode)
 		}
 	}
@@ -92,7 +109,7 @@ func TestNothingElseIsServed(t *testing.T) {
 }
 
 // The policy refuses inline code and style, so markup that carries some would be dead in a browser; and what would turn
-// a payload into markup must not be in the script at all.
+// a payload into markup or code must not be in the scripts at all.
 func TestPageHasNoInlineCodeAndMakesNoMarkup(t *testing.T) {
 	page := body(t, get(t, "GET", "/", nil))
 	for _, bad := range []string{`<script>`, `<style`, ` style=`, `javascript:`} {
@@ -103,12 +120,60 @@ func TestPageHasNoInlineCodeAndMakesNoMarkup(t *testing.T) {
 	if on := regexp.MustCompile(`\son[a-z]+=`).FindString(page); on != "" {
 		t.Errorf("index.html has an inline handler: %s", on)
 	}
-	for _, path := range scripts {
+	for _, path := range assets(t) {
 		script := body(t, get(t, "GET", path, nil))
-		for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"} {
+		for _, bad := range []string{
+			"innerHTML", "outerHTML", "insertAdjacentHTML", "setHTML", "createContextualFragment", "DOMParser", "srcdoc", "document.write",
+			"eval(", "new Function", `setTimeout("`, "javascript:",
+		} {
 			if strings.Contains(script, bad) {
 				t.Errorf("%s has %s", path, bad)
 			}
+		}
+	}
+}
+
+// What a script imports is there, and every view is small: the page, its style, the frame, and the modules of that view.
+func TestFirstLoadIsSmall(t *testing.T) {
+	static := regexp.MustCompile(`from "\./([^"]+)"`)
+	late := regexp.MustCompile(`import\("\./([^"]+)"\)`)
+	all := assets(t)
+	texts := map[string]string{}
+	for _, path := range all {
+		texts[path] = body(t, get(t, "GET", path, nil))
+		for _, imports := range []*regexp.Regexp{static, late} {
+			for _, m := range imports.FindAllStringSubmatch(texts[path], -1) {
+				if !slices.Contains(all, "/assets/"+m[1]) {
+					t.Errorf("%s imports %s, which is not there", path, m[1])
+				}
+			}
+		}
+	}
+	var load func(path string, loaded map[string]bool)
+	load = func(path string, loaded map[string]bool) {
+		if loaded[path] {
+			return
+		}
+		loaded[path] = true
+		for _, m := range static.FindAllStringSubmatch(texts[path], -1) {
+			load("/assets/"+m[1], loaded)
+		}
+	}
+	views := late.FindAllStringSubmatch(texts["/assets/app.js"], -1)
+	if len(views) == 0 {
+		t.Fatal("the frame loads no views")
+	}
+	for _, view := range views {
+		loaded := map[string]bool{}
+		load("/assets/app.js", loaded)
+		load("/assets/"+view[1], loaded)
+		total := len(body(t, get(t, "GET", "/", nil))) + len(texts["/assets/style.css"])
+		for path := range loaded {
+			total += len(texts[path])
+		}
+		t.Logf("%s: %d bytes", view[1], total)
+		if total >= firstLoad {
+			t.Errorf("%s takes %d bytes to show", view[1], total)
 		}
 	}
 }
