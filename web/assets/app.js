@@ -92,7 +92,7 @@ const begin = async () => {
   $("locked").hidden = $("locked-why").hidden = true;
   $("sign-out").hidden = !signedIn();
   $("leave-tenant").hidden = !workingIn();
-  $("metrics-link").hidden = !me.runsGateway;
+  $("metrics-link").hidden = me.kind !== "open"; // a link carries no key
   const until = me.expires_at ? `until ${new Date(me.expires_at).toLocaleString()}` : "";
   const name = me.label ?? { portal: "portal", open: "" }[me.kind] ?? "with a key";
   $("who").textContent = [name, workingIn() && `in ${workingIn()}`, until].filter(Boolean).join(", ");
