@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -133,10 +132,10 @@ func unless[T comparable](value, usual T) T {
 	return value
 }
 
-// webhookFields are all of a webhook's settings. Of headers only names are shown, and of URLs no query: that is where
-// credentials are. Of an auth nobody can tell for certain which parts are, so hardly any is shown.
+// webhookFields are all of a webhook's settings. Of headers only names are shown, and of URLs only the origin: credentials
+// are in the rest. Of an auth nobody can tell for certain which parts are, so hardly any is shown.
 var webhookFields = []auditedField[Webhook]{
-	{"url", func(w *Webhook) any { return w.URL }, func(w *Webhook) any { return withoutQuery(w.URL) }},
+	{"url", func(w *Webhook) any { return w.URL }, func(w *Webhook) any { return origin(w.URL) }},
 	shown("topics", func(w *Webhook) any { return w.Topics }),
 	shown("enabled", func(w *Webhook) any { return w.Enabled }),
 	{"disabled_reason", func(w *Webhook) any { return w.DisabledReason }, func(w *Webhook) any { return orNil(w.DisabledReason) }},
@@ -151,7 +150,7 @@ var webhookFields = []auditedField[Webhook]{
 	hiddenField("auth.username", func(w *Webhook) any { return w.Auth.Username }),
 	hiddenField("auth.password", func(w *Webhook) any { return w.Auth.Password }),
 	hiddenField("auth.token", func(w *Webhook) any { return w.Auth.Token }),
-	{"auth.token_url", func(w *Webhook) any { return w.Auth.TokenURL }, func(w *Webhook) any { return orNil(withoutQuery(w.Auth.TokenURL)) }},
+	{"auth.token_url", func(w *Webhook) any { return w.Auth.TokenURL }, func(w *Webhook) any { return orNil(origin(w.Auth.TokenURL)) }},
 	hiddenField("auth.client_id", func(w *Webhook) any { return w.Auth.ClientID }),
 	hiddenField("auth.client_secret", func(w *Webhook) any { return w.Auth.ClientSecret }),
 	hiddenField("auth.scopes", func(w *Webhook) any { return w.Auth.Scopes }),
@@ -220,16 +219,21 @@ func PortalLinkChanges(topics []Pattern, label string, expires time.Time) []Chan
 	return changes
 }
 
-// withoutQuery shows a URL. Tokens are often in its query.
-func withoutQuery(text string) string {
+// origin shows where a URL leads, and nothing of what follows the host: for many receivers that is the credential, and the
+// webhook's own row has it sealed.
+func origin(text string) string {
+	if text == "" {
+		return ""
+	}
 	u, err := url.Parse(text)
-	if err != nil || u.User != nil {
+	if err != nil || u.User != nil || u.Host == "" {
 		return hidden
 	}
-	if before, _, found := strings.Cut(text, "?"); found {
-		return before + "?" + hidden
+	at := u.Scheme + "://" + u.Host
+	if text == at || text == at+"/" {
+		return text
 	}
-	return text
+	return at + "/" + hidden
 }
 
 func orNil[T ~string](text T) any {

@@ -27,6 +27,12 @@ export const show = ({ root, me, signal, state }) => {
   const publish = (headers = {}) => call(`/v1/topics/${TOPIC}/events`, { method: "POST", headers: { "Content-Type": TYPE, ...headers }, body: BODY });
 
   const url = input({ id: "hook-url", class: "mono", type: "url", value: me.kind === "open" ? `${location.origin}/v1/topics/${ECHO}/events` : "" });
+  const shell = h("div");
+  const showShell = () => shell.replaceChildren(command(curl("/v1/webhooks", {
+    method: "POST", headers: { "Content-Type": TYPE }, body: JSON.stringify({ url: url.value.trim() || "https://example.com/hook", topics: [TOPIC] }),
+  })));
+  url.addEventListener("input", showShell, { signal });
+  showShell();
   const outcome = h("div", { id: "outcome", role: "status" });
   const register = button("Register and publish once more", async () => {
     const hook = await send("POST", "/v1/webhooks", { url: url.value.trim(), topics: [TOPIC], description: "First steps" });
@@ -52,7 +58,7 @@ export const show = ({ root, me, signal, state }) => {
       me.may("manage") && step("deliver", "Deliver", h("p", {}, me.kind === "open"
         ? "A webhook is a URL that gets every event of its topics. No receiver at hand? Let the gateway call itself: this URL posts what it gets to another topic."
         : "A webhook is a URL that gets every event of its topics."),
-      field("URL to deliver to", url), command(curl("/v1/webhooks", { method: "POST", headers: { "Content-Type": TYPE }, body: JSON.stringify({ url: "https://example.com/hook", topics: [TOPIC] }) })), register, outcome)),
+      field("URL to deliver to", url), shell, register, outcome)),
     h("section.card", { "aria-labelledby": "live-title" }, h("h2", { id: "live-title" }, "Live: demo.*"), stream.element)),
     h("p.muted", {}, "Then: ", h("a", { href: "#/play" }, "play with your own events"), me.may("manage") && [", ", h("a", { href: "#/webhooks" }, "register webhooks")], ", or ", h("a", { href: "/openapi.yaml" }, "read the whole API"), "."));
   stream.start({ topics: ["demo.*"] }); // goes on until the view is left
