@@ -3,7 +3,6 @@ package sqlite
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -24,18 +23,13 @@ type accessKeys struct {
 	byID     map[event.ID]*storedKey
 	byHash   map[event.KeyHash]event.ID
 	ordered  []*storedKey // oldest first; replaced, never changed
-	watchers map[int]func([]*event.Key)
-	watched  int // watchers so far
-
-	// telling is held while watchers are called, so that what they hear is in order and stop can wait for them.
-	telling sync.Mutex
+	watchers watchers[*event.Key]
 }
 
 // load reads every key.
 func (a *accessKeys) load(c *conn) error {
 	a.byID = make(map[event.ID]*storedKey)
 	a.byHash = make(map[event.KeyHash]event.ID)
-	a.watchers = make(map[int]func([]*event.Key))
 	return c.each(`SELECT num, id, tenant, name, hash, scopes, topics, created, expires, used, revoked FROM access_key
 		WHERE tenant IN `+standingTenants+` ORDER BY num`, nil,
 		func(s *sqlite3.Stmt) (bool, error) {
@@ -89,8 +83,8 @@ func (a *accessKeys) publish(changed map[event.ID]*storedKey, news []event.ID) {
 	if len(changed) == 0 {
 		return
 	}
-	a.telling.Lock()
-	defer a.telling.Unlock()
+	a.watchers.mu.Lock()
+	defer a.watchers.mu.Unlock()
 
 	a.mu.Lock()
 	ordered := slices.Clone(a.ordered)
@@ -105,22 +99,13 @@ func (a *accessKeys) publish(changed map[event.ID]*storedKey, news []event.ID) {
 		}
 	}
 	a.ordered = ordered
-	watchers := make([]func([]*event.Key), 0, len(a.watchers))
-	for _, number := range slices.Sorted(maps.Keys(a.watchers)) {
-		watchers = append(watchers, a.watchers[number])
-	}
 	a.mu.Unlock()
 
-	if len(news) == 0 {
-		return
-	}
 	told := make([]*event.Key, len(news))
 	for i, id := range news {
 		told[i] = changed[id].key
 	}
-	for _, tell := range watchers {
-		tell(told)
-	}
+	a.watchers.tell(told)
 }
 
 // expel forgets all keys of a tenant that is deleted.
@@ -141,25 +126,15 @@ func (a *accessKeys) expel(tenant event.TenantID) {
 
 // watch implements [store.Keys.WatchKeys].
 func (a *accessKeys) watch(changed func([]*event.Key)) (stop func()) {
-	a.telling.Lock()
-	defer a.telling.Unlock()
-	a.mu.Lock()
-	all := make([]*event.Key, len(a.ordered))
-	for i, k := range a.ordered {
-		all[i] = k.key
-	}
-	number := a.watched
-	a.watched++
-	a.watchers[number] = changed
-	a.mu.Unlock()
-	changed(all)
-	return func() {
-		a.telling.Lock()
-		defer a.telling.Unlock()
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		delete(a.watchers, number)
-	}
+	return a.watchers.watch(changed, func() []*event.Key {
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+		all := make([]*event.Key, len(a.ordered))
+		for i, k := range a.ordered {
+			all[i] = k.key
+		}
+		return all
+	})
 }
 
 // accessKey returns a key as of this batch; nil if there is none.

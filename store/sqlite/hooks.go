@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -32,20 +31,15 @@ type hooks struct {
 	byID     map[event.ID]*hook       // tombstones too
 	ordered  []*hook                  // without tombstones, oldest first; replaced, never changed
 	counts   map[event.TenantID]int64 // how many of ordered each tenant has
-	watchers map[int]func([]store.WebhookChange)
-	watched  int // watchers so far
+	watchers watchers[store.WebhookChange]
 
 	// unswept holds the webhooks that may have rows behind their line. Of the writer alone.
 	unswept map[event.ID]struct{}
-
-	// telling is held while watchers are called, so that what they hear is in order and stop can wait for them.
-	telling sync.Mutex
 }
 
 // load reads every webhook. It returns those whose rows do not hold them the way that the vault writes them.
 func (h *hooks) load(c *conn, v *vault) (stale []*hook, err error) {
 	h.byID = make(map[event.ID]*hook)
-	h.watchers = make(map[int]func([]store.WebhookChange))
 	h.unswept = make(map[event.ID]struct{})
 	h.counts = make(map[event.TenantID]int64)
 	err = c.each(`SELECT num, id, tenant, version, enabled, disabled_reason, deleted, line, canceled_through,
@@ -111,8 +105,8 @@ func (h *hooks) publish(changed, forgotten []*hook) {
 	if len(changed) == 0 && len(forgotten) == 0 {
 		return
 	}
-	h.telling.Lock()
-	defer h.telling.Unlock()
+	h.watchers.mu.Lock()
+	defer h.watchers.mu.Unlock()
 
 	h.mu.Lock()
 	ordered := slices.Clone(h.ordered)
@@ -141,24 +135,8 @@ func (h *hooks) publish(changed, forgotten []*hook) {
 		delete(h.unswept, k.webhook.ID)
 	}
 	h.ordered = ordered
-	watchers := h.told()
 	h.mu.Unlock()
-
-	if len(changes) == 0 {
-		return
-	}
-	for _, tell := range watchers {
-		tell(changes)
-	}
-}
-
-// told returns the watchers, those that came first first. The lock is held.
-func (h *hooks) told() []func([]store.WebhookChange) {
-	watchers := make([]func([]store.WebhookChange), 0, len(h.watchers))
-	for _, number := range slices.Sorted(maps.Keys(h.watchers)) {
-		watchers = append(watchers, h.watchers[number])
-	}
-	return watchers
+	h.watchers.tell(changes)
 }
 
 // count tells how many webhooks a tenant has.
@@ -171,8 +149,8 @@ func (h *hooks) count(tenant event.TenantID) int64 {
 // expel forgets all of a tenant that is deleted, tombstones too, and tells the watchers of its webhooks as deleted, with
 // everything up to the head canceled. From then on nothing is recorded of its deliveries, which are nobody's.
 func (h *hooks) expel(tenant event.TenantID, head event.Cursor) {
-	h.telling.Lock()
-	defer h.telling.Unlock()
+	h.watchers.mu.Lock()
+	defer h.watchers.mu.Unlock()
 
 	h.mu.Lock()
 	var changes []store.WebhookChange
@@ -195,38 +173,20 @@ func (h *hooks) expel(tenant event.TenantID, head event.Cursor) {
 			delete(h.unswept, id)
 		}
 	}
-	watchers := h.told()
 	h.mu.Unlock()
-
-	if len(changes) == 0 {
-		return
-	}
-	for _, tell := range watchers {
-		tell(changes)
-	}
+	h.watchers.tell(changes)
 }
 
 // watch implements [store.Webhooks.WatchWebhooks].
 func (h *hooks) watch(changed func([]store.WebhookChange)) (stop func()) {
-	h.telling.Lock()
-	defer h.telling.Unlock()
-	h.mu.Lock()
-	all := make([]store.WebhookChange, len(h.ordered))
-	for i, k := range h.ordered {
-		all[i] = store.WebhookChange{Webhook: k.webhook}
-	}
-	number := h.watched
-	h.watched++
-	h.watchers[number] = changed
-	h.mu.Unlock()
-	changed(all)
-	return func() {
-		h.telling.Lock()
-		defer h.telling.Unlock()
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.watchers, number)
-	}
+	return h.watchers.watch(changed, func() []store.WebhookChange {
+		ordered := h.all()
+		all := make([]store.WebhookChange, len(ordered))
+		for i, k := range ordered {
+			all[i] = store.WebhookChange{Webhook: k.webhook}
+		}
+		return all
+	})
 }
 
 // hook returns a webhook as of this batch; nil if there is none.

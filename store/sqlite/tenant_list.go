@@ -23,14 +23,10 @@ type tenants struct {
 	mu       sync.RWMutex
 	byID     map[event.TenantID]*storedTenant
 	byName   map[string]*storedTenant
-	watchers map[int]func([]*event.Tenant)
-	watched  int // watchers so far
+	watchers watchers[*event.Tenant]
 
 	// leaving are the deleted tenants that have left something, the oldest first. Of the writer alone.
 	leaving []event.TenantID
-
-	// telling is held while watchers are called, so that what they hear is in order and stop can wait for them.
-	telling sync.Mutex
 }
 
 const tenantColumns = `num, name, version, events_per_second, stored_bytes, webhooks, streams, used, created, updated, deleted`
@@ -42,7 +38,6 @@ const standingTenants = `(SELECT num FROM tenant WHERE deleted = 0)`
 func (t *tenants) load(c *conn) error {
 	t.byID = make(map[event.TenantID]*storedTenant)
 	t.byName = make(map[string]*storedTenant)
-	t.watchers = make(map[int]func([]*event.Tenant))
 	return c.each(`SELECT `+tenantColumns+` FROM tenant ORDER BY num`, nil, func(s *sqlite3.Stmt) (bool, error) {
 		st := &storedTenant{used: new(atomic.Int64), tenant: &event.Tenant{
 			ID:      event.TenantID(s.ColumnInt64(0)),
@@ -109,8 +104,8 @@ func (t *tenants) publish(changed []*event.Tenant) {
 	if len(changed) == 0 {
 		return
 	}
-	t.telling.Lock()
-	defer t.telling.Unlock()
+	t.watchers.mu.Lock()
+	defer t.watchers.mu.Unlock()
 
 	t.mu.Lock()
 	for _, now := range changed {
@@ -127,36 +122,19 @@ func (t *tenants) publish(changed []*event.Tenant) {
 		t.byID[now.ID] = st
 		t.byName[now.Name] = st
 	}
-	watchers := make([]func([]*event.Tenant), 0, len(t.watchers))
-	for _, number := range slices.Sorted(maps.Keys(t.watchers)) {
-		watchers = append(watchers, t.watchers[number])
-	}
 	t.mu.Unlock()
-
-	for _, tell := range watchers {
-		tell(changed)
-	}
+	t.watchers.tell(changed)
 }
 
 // watch implements [store.Tenants.WatchTenants].
 func (t *tenants) watch(changed func([]*event.Tenant)) (stop func()) {
-	t.telling.Lock()
-	defer t.telling.Unlock()
-	t.mu.Lock()
-	all := make([]*event.Tenant, 0, len(t.byID))
-	for _, id := range slices.Sorted(maps.Keys(t.byID)) {
-		all = append(all, t.byID[id].tenant)
-	}
-	number := t.watched
-	t.watched++
-	t.watchers[number] = changed
-	t.mu.Unlock()
-	changed(all)
-	return func() {
-		t.telling.Lock()
-		defer t.telling.Unlock()
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.watchers, number)
-	}
+	return t.watchers.watch(changed, func() []*event.Tenant {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		all := make([]*event.Tenant, 0, len(t.byID))
+		for _, id := range slices.Sorted(maps.Keys(t.byID)) {
+			all = append(all, t.byID[id].tenant)
+		}
+		return all
+	})
 }
